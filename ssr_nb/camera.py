@@ -73,7 +73,7 @@ def perspective(
     reach = reach*math.tan(math.radians(half_angle))
     return torch.stack([x/reach, y/reach, z], -1)
 
-# %% ../nbs/01_camera.ipynb #45e45e7b
+# %% ../nbs/01_camera.ipynb #bbf6a36c
 def project(
     vertices: Tensor,         # (..., V, 3) world
     viewpoints: Tensor,       # (..., 3) distance, elevation °, azimuth °
@@ -84,5 +84,9 @@ def project(
         if given.shape[-1:] != (3,):
             raise InputError(f'{name}: expected shape (..., 3), '
                              f'found {tuple(given.shape)}')
+    try: torch.broadcast_shapes(vertices.shape[:-2], viewpoints.shape[:-1])
+    except RuntimeError: raise InputError(
+        f'viewpoints: {tuple(viewpoints.shape)} do not go with '
+        f'vertices {tuple(vertices.shape)}') from None
     eye = eye_from_angles(*viewpoints.unbind(-1))
     return perspective(look_at(vertices, eye), half_angle)

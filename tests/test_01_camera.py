@@ -155,10 +155,11 @@ def test_a_batch_of_projections_is_its_items_one_by_one():
     assert_close(one_object, torch.stack([project(vertices[0, 0], p) for p in viewpoints[0]]))
 
 
-# %% nbs/01_camera.ipynb #dee7ec8c
+# %% nbs/01_camera.ipynb #23e1a58a
 def test_wrong_shapes_are_refused_by_name():
     with pytest.raises(InputError, match='viewpoints'): project(torch.zeros(4, 3), torch.zeros(2))
     with pytest.raises(InputError, match='vertices'): project(torch.zeros(4, 2), torch.zeros(3))
+    with pytest.raises(InputError, match='do not go with'): project(torch.zeros(2, 4, 3), torch.zeros(3, 3))
 
 
 # %% nbs/01_camera.ipynb #f406c7bc
