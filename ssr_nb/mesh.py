@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['InputError', 'atomic_write', 'Mesh', 'face_vertices', 'face_normals', 'vertex_normals', 'subdivide', 'icosphere',
-           'normalize', 'obj_lines', 'read_obj_lines', 'read_mtl', 'read_obj', 'known_formats', 'read_other',
-           'load_mesh', 'obj_text', 'save_mesh']
+           'normalize', 'obj_lines', 'read_obj_lines', 'read_mtl', 'read_image', 'read_obj', 'known_formats',
+           'read_other', 'load_mesh', 'obj_text', 'save_mesh']
 
 # %% ../nbs/00_mesh.ipynb #479b0166
 import importlib
@@ -343,7 +343,7 @@ def _check_obj(path: Path, found: _Obj):
             f'{path}, line {found.face_line[bad[0]]}: asks for vertex '
             f'{faces[bad[0]].max() + 1}, there are {len(vertices)}')
 
-# %% ../nbs/00_mesh.ipynb #8fe6a8de
+# %% ../nbs/00_mesh.ipynb #53a768ed
 def _beside(
     path: Path,   # the file that names another
     name: bytes,  # the name it gives
@@ -358,20 +358,67 @@ def _beside(
 
 def read_mtl(
     path: Path,   # a material library
-) -> dict:        # name -> {'Kd': RGB, 'map_Kd': image name}
+) -> dict:        # name -> {'Kd': RGB, 'map_Kd': path of an image}
     "Diffuse colours and images of the materials in an MTL file."
     materials, current = {}, {}
     for _, (kind, *words) in obj_lines(path):
         if kind == b'newmtl':
             current = materials.setdefault(b' '.join(words), {})
-        elif kind == b'map_Kd' and words: current['map_Kd'] = words[-1]
+        elif kind == b'map_Kd' and words:
+            image = _beside(path, b' '.join(words))
+            current['map_Kd'] = image or _beside(path, words[-1])
         elif kind == b'Kd':
             try: color = [min(max(float(w), 0.), 1.) for w in words[:3]]
             except ValueError: continue
             if len(color) == 3: current['Kd'] = color
     return materials
 
-# %% ../nbs/00_mesh.ipynb #fd76400f
+# %% ../nbs/00_mesh.ipynb #f9e9d8d8
+def read_image(
+    path: Path,           # an image file, or None
+) -> np.ndarray | None:   # (H, W, 3) float32 in [0, 1]; None: unreadable
+    "An image as numbers."
+    if path is None: return None
+    Image = importlib.import_module('PIL.Image')
+    try:
+        with Image.open(path) as image: pixels = image.convert('RGB')
+    except Exception: return None  # readers of broken files raise anything
+    return np.asarray(pixels, np.float32)/255
+
+def _materials(
+    path: Path,     # the OBJ file
+    found: _Obj,    # what it says
+) -> list[dict]:    # by row of found.materials; the last for no material
+    "What the libraries of an OBJ file say about the materials it uses."
+    library = {}
+    for name in found.libraries:
+        if not (other := _beside(path, name)): continue
+        try: library |= read_mtl(other)
+        except (InputError, OSError): continue
+    return [library.get(name, {}) for name in found.materials] + [{}]
+
+# %% ../nbs/00_mesh.ipynb #397e42c6
+def _one_texture(
+    found: _Obj,            # what the OBJ file says
+    materials: list[dict],  # its materials
+) -> dict:                  # uvs, face_uvs, texture; empty if not one image
+    "The texture of a file whose faces all wear one image."
+    used = {materials[row].get('map_Kd') for row in set(found.face_material)}
+    if len(used) != 1 or None in used: return {}
+    uvs = np.asarray(found.uvs, np.float32).reshape(-1, 2)
+    face_uvs = np.asarray(found.face_uvs).reshape(-1, 3)
+    if face_uvs.min() < 0 or face_uvs.max() >= len(uvs): return {}
+    texture = read_image(used.pop())
+    if texture is None or not np.isfinite(uvs).all(): return {}
+    return dict(uvs=uvs, face_uvs=face_uvs, texture=texture)
+
+# %% ../nbs/00_mesh.ipynb #1838f0ee
+def _material_color(material: dict) -> np.ndarray:
+    "One color (3,) for a material."
+    image = read_image(material.get('map_Kd'))
+    if image is not None and image.size: return image.mean((0, 1))
+    return np.asarray(material.get('Kd', (.8, .8, .8)))
+
 def _split_by_color(
     vertices: np.ndarray,  # (V, 3)
     faces: np.ndarray,     # (F, 3)
@@ -379,45 +426,38 @@ def _split_by_color(
     colors: np.ndarray,    # (M, 3)
 ) -> Mesh:                 # vertices repeated, one color each
     "A mesh with one color a face, as one with a color a vertex."
-    pairs = faces*len(colors) + material[:, None]
+    pairs = faces*len(colors) + (material % len(colors))[:, None]
     unique, corner = np.unique(pairs, return_inverse=True)
     return Mesh(vertices[unique//len(colors)], corner.reshape(-1, 3),
                 colors[unique % len(colors)].astype(np.float32))
 
-def _material_colors(
-    path: Path,    # the OBJ file
-    found: _Obj,   # what it says
-) -> np.ndarray:   # (materials + 1, 3), the last for faces without one
-    "Diffuse color of each material, .8 where the library has none."
-    library = {}
-    for name in found.libraries:
-        if not (other := _beside(path, name)): continue
-        try: library |= read_mtl(other)
-        except (InputError, OSError): continue
-    colors = np.full((len(found.materials) + 1, 3), .8)
-    for name, row in found.materials.items():
-        colors[row] = library.get(name, {}).get('Kd', colors[row])
-    return colors
+def _own_colors(found: _Obj) -> np.ndarray | None:
+    "Colors written with the vertices, from 0 to 1 or to 255; None: none."
+    colors = np.asarray(found.colors, np.float32).reshape(-1, 3)
+    if len(colors) != len(found.vertex_line): return None
+    if not np.isfinite(colors).all(): return None
+    return (colors/(255 if colors.max() > 1 else 1)).clip(0, 1)
 
-# %% ../nbs/00_mesh.ipynb #2be2b14b
+# %% ../nbs/00_mesh.ipynb #90edfea3
 def read_obj(
     path: Path,  # an OBJ file
-) -> Mesh:       # triangles, with vertex colors where the file has any
+) -> Mesh:       # triangles, with colors or a texture where it has any
     "Read an OBJ file. InputError names the file and the line at fault."
     path = Path(path)
     found = read_obj_lines(path)
     _check_obj(path, found)
     vertices = np.asarray(found.vertices, np.float32).reshape(-1, 3)
     faces = np.asarray(found.faces).reshape(-1, 3)
-    colors = np.asarray(found.colors, np.float32).reshape(-1, 3)
-    if len(colors) == len(vertices) and np.isfinite(colors).all():
-        scale = 255 if colors.max() > 1 else 1
-        return Mesh(vertices, faces, (colors/scale).clip(0, 1))
-    if found.materials and found.libraries:
-        colors = _material_colors(path, found)
-        material = np.asarray(found.face_material)
-        return _split_by_color(vertices, faces, material, colors)
-    return Mesh(vertices, faces)
+    own = _own_colors(found)
+    if not (found.materials and found.libraries):
+        return Mesh(vertices, faces, own)
+    materials = _materials(path, found)
+    texture = _one_texture(found, materials)
+    if texture or own is not None:
+        return Mesh(vertices, faces, own, **texture)
+    colors = np.stack([_material_color(each) for each in materials])
+    return _split_by_color(vertices, faces,
+                           np.asarray(found.face_material), colors)
 
 # %% ../nbs/00_mesh.ipynb #52eda70d
 def known_formats() -> list[str]:
@@ -438,7 +478,7 @@ def _part_colors(
         return np.full((len(part.vertices), 3), .8, np.float32)
     return colors.astype(np.float32)/255
 
-# %% ../nbs/00_mesh.ipynb #1ad4b5ee
+# %% ../nbs/00_mesh.ipynb #8713ff80
 def _join(
     parts: list,  # trimesh.Trimesh, in their places
 ) -> Mesh:        # one mesh of them all
@@ -451,13 +491,25 @@ def _join(
         colors = np.concatenate([_part_colors(part) for part in parts])
     return Mesh(vertices, faces, colors)
 
+def _resolver(path: Path):
+    "Opens what a mesh file names, if it is beside it."
+    resolvers = importlib.import_module('trimesh.resolvers')
+    class Beside(resolvers.FilePathResolver):
+        def get(self, name):
+            other = _beside(path, str(name).strip().encode())
+            if not other: raise FileNotFoundError(f'{name}: not beside it')
+            return other.read_bytes()
+    return Beside(str(path))
+
 def read_other(
     path: Path,  # a file of any format that trimesh knows
 ) -> Mesh:       # its parts, in their places, as one mesh
     "Read a mesh through trimesh. InputError names the file."
     trimesh = importlib.import_module('trimesh')
     try:
-        scene = trimesh.load_scene(path, process=False)
+        with open(path, 'rb') as file:
+            scene = trimesh.load_scene(file, path.suffix[1:].lower(),
+                                       _resolver(path), process=False)
         parts = [part for part in scene.dump(concatenate=False)
                  if isinstance(part, trimesh.Trimesh) and len(part.faces)]
     except Exception as error:  # readers of broken files raise anything
@@ -484,10 +536,11 @@ def load_mesh(
         if str(error).startswith(str(path)): raise
         raise InputError(f'{path}: {error}') from None
 
-# %% ../nbs/00_mesh.ipynb #30ebcd1f
+# %% ../nbs/00_mesh.ipynb #548a2836
 def obj_text(
-    mesh: Mesh,  # to write
-) -> str:        # lines of an OBJ file
+    mesh: Mesh,      # to write
+    stem: str = '',  # name of the MTL file beside it, for a texture
+) -> str:            # lines of an OBJ file
     "A mesh as OBJ: vertices, with their colors if it has any, and faces."
     rows = mesh.vertices.detach().cpu().double()
     if mesh.vertex_colors is not None:
@@ -495,13 +548,44 @@ def obj_text(
         rows = torch.cat([rows, colors], 1)
     line = 'v ' + ' '.join(['%.9g']*rows.shape[1])
     lines = [line % tuple(row) for row in rows.tolist()]
-    lines += ['f %d %d %d' % tuple(f) for f in (mesh.faces + 1).tolist()]
+    if mesh.texture is None or not stem:
+        lines += ['f %d %d %d' % tuple(f) for f in (mesh.faces + 1).tolist()]
+        return '\n'.join(lines) + '\n'
+    corners = torch.stack([mesh.faces, mesh.face_uvs], -1).flatten(1) + 1
+    lines += ['vt %.9g %.9g' % tuple(uv) for uv in mesh.uvs.tolist()]
+    lines += [f'mtllib {stem}.mtl', 'usemtl texture']
+    lines += ['f %d/%d %d/%d %d/%d' % tuple(c) for c in corners.tolist()]
     return '\n'.join(lines) + '\n'
+
+def _save_texture(
+    mesh: Mesh,  # with a texture
+    path: Path,  # of the OBJ file
+):
+    "Write the PNG and the MTL file of a textured OBJ."
+    Image = importlib.import_module('PIL.Image')
+    pixels = (mesh.texture.detach().cpu().clamp(0, 1)*255).round()
+    with atomic_write(path.with_suffix('.png')) as temporary:
+        Image.fromarray(pixels.to(torch.uint8).numpy()).save(temporary)
+    with atomic_write(path.with_suffix('.mtl')) as temporary:
+        temporary.write_text('newmtl texture\nKd 1 1 1\n'
+                             f'map_Kd {path.stem}.png\n')
+
+# %% ../nbs/00_mesh.ipynb #17f88e21
+def _corner_colors(mesh: Mesh) -> Tensor | None:
+    "Colors (V, 3): the mesh's own, or the texels at its vertices."
+    if mesh.texture is None: return mesh.vertex_colors
+    H, W, _ = mesh.texture.shape
+    u, v = (mesh.uvs % 1).unbind(1)
+    column = (u*W).long().clamp(max=W - 1)
+    row = ((1 - v)*H).long().clamp(max=H - 1)
+    colors = mesh.texture.new_full(mesh.vertices.shape, .8)
+    texels = mesh.texture[row, column][mesh.face_uvs.flatten()]
+    return colors.index_put((mesh.faces.flatten(),), texels)
 
 def _to_trimesh(mesh: Mesh):
     "The same mesh as a trimesh.Trimesh."
     trimesh = importlib.import_module('trimesh')
-    tables = [mesh.vertices, mesh.faces, mesh.vertex_colors]
+    tables = mesh.vertices, mesh.faces, _corner_colors(mesh)
     vertices, faces, colors = (
         None if t is None else t.detach().cpu().numpy() for t in tables)
     if colors is not None:
@@ -509,7 +593,7 @@ def _to_trimesh(mesh: Mesh):
     return trimesh.Trimesh(vertices, faces, vertex_colors=colors,
                            process=False)
 
-# %% ../nbs/00_mesh.ipynb #07c3fd84
+# %% ../nbs/00_mesh.ipynb #f4a6df67
 _WRITTEN = '.obj', '.glb', '.off', '.ply', '.stl'
 
 def save_mesh(
@@ -522,6 +606,10 @@ def save_mesh(
     if suffix not in _WRITTEN:
         raise InputError(f'{path}: unknown format; known are '
                          + ' '.join(_WRITTEN))
+    if suffix != '.obj':
+        with atomic_write(path) as temporary:
+            _to_trimesh(mesh).export(temporary, file_type=suffix[1:])
+        return
+    if mesh.texture is not None: _save_texture(mesh, path)
     with atomic_write(path) as temporary:
-        if suffix == '.obj': return temporary.write_text(obj_text(mesh))
-        _to_trimesh(mesh).export(temporary, file_type=suffix[1:])
+        temporary.write_text(obj_text(mesh, path.stem))

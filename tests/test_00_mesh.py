@@ -321,6 +321,19 @@ def test_broken_and_unknown_files_of_other_formats_are_refused_by_name():
         assert 'no such file' in complaint(load_mesh, folder)
 
 
+# %% nbs/00_mesh.ipynb #62d1b1bd
+def test_a_gltf_file_may_not_read_outside_its_folder():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder); (folder/'in').mkdir()
+        export = trimesh.exchange.gltf.export_gltf(trimesh.Scene([trimesh.creation.box()]))
+        for name, content in export.items(): obj(folder/'in', content, name)
+        assert len(load_mesh(folder/'in'/'model.gltf').faces) == 12
+        buffer = next(name for name in export if name.endswith('.bin'))
+        (folder/'in'/buffer).rename(folder/'secret.bin')
+        text = (folder/'in'/'model.gltf').read_text().replace(buffer, '../secret.bin')
+        assert 'model.gltf: not a readable' in complaint(load_mesh, obj(folder/'in', text, 'model.gltf'))
+
+
 # %% nbs/00_mesh.ipynb #ab66484c
 def test_what_is_saved_is_loaded_bit_for_bit():
     generator = torch.Generator().manual_seed(0)
@@ -331,6 +344,39 @@ def test_what_is_saved_is_loaded_bit_for_bit():
         again = load_mesh(Path(folder)/'a.obj')
     for name in 'vertices', 'faces', 'vertex_colors':
         assert_close(getattr(again, name), getattr(mesh, name), rtol=0, atol=0)
+
+
+# %% nbs/00_mesh.ipynb #6f8c4320
+def test_a_texture_is_saved_beside_the_mesh_and_loaded_with_it():
+    generator = torch.Generator().manual_seed(0)
+    texture = torch.randint(256, (5, 7, 3), generator=generator)/255
+    uvs, face_uvs = torch.rand(6, 2, generator=generator), torch.randint(6, (4, 3), generator=generator)
+    mesh = tetrahedron(uvs=uvs, face_uvs=face_uvs, texture=texture)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        save_mesh(mesh, folder/'a b.obj')
+        assert sorted(p.name for p in folder.iterdir()) == ['a b.mtl', 'a b.obj', 'a b.png']
+        again = load_mesh(folder/'a b.obj')
+        for name in 'vertices', 'faces', 'uvs', 'face_uvs', 'texture':
+            assert_close(getattr(again, name), getattr(mesh, name), rtol=0, atol=0)
+        (folder/'a b.png').write_bytes(b'no image')
+        assert load_mesh(folder/'a b.obj').texture is None
+        save_mesh(mesh, folder/'a.ply')
+        near = load_mesh(folder/'a.ply').vertex_colors[:, None] - texture.flatten(0, 1)
+        assert near.abs().amax(-1).amin(1).max() < 1e-6      # every color is one of the texels
+
+
+# %% nbs/00_mesh.ipynb #21aad43c
+def test_several_images_become_the_mean_color_of_each():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for name, color in ('red', [1., 0, 0]), ('blue', [0., 0, 1]):
+            patch = torch.tensor(color).expand(2, 2, 3)
+            save_mesh(tetrahedron(uvs=[[0, 0]], face_uvs=torch.zeros(4, 3).long(), texture=patch), folder/f'{name}.obj')
+        obj(folder, 'newmtl r\nmap_Kd -s 1 1 1 red.png\nnewmtl b\nmap_Kd blue.png', 'two.mtl')
+        mesh = load_mesh(obj(folder, square.replace('f 1 2 3 4', 'mtllib two.mtl\nvt 0 0\nusemtl r\nf 1/1 2/1 3/1\nusemtl b\nf 1/1 3/1 4/1')))
+    assert mesh.texture is None
+    assert_close(face_vertices(mesh.vertex_colors, mesh.faces)[:, 0], torch.tensor([[1., 0, 0], [0, 0, 1]]))
 
 
 # %% nbs/00_mesh.ipynb #b44d106d
