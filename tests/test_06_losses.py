@@ -219,6 +219,16 @@ def test_gradient_of_the_flatten_loss_is_exact():
     assert gradcheck(lambda v: flatten_loss(v, corners), vertices)
 
 
+# %% nbs/06_losses.ipynb #189c645f
+def test_faces_however_small_give_finite_gradients_of_moderate_size():
+    vertices, faces = bumpy_sphere(dtype=torch.float32)
+    corners = edge_corners(faces)
+    for size in torch.logspace(0, -12, 60):
+        tiny = (size*vertices).requires_grad_()
+        flatten_loss(tiny, corners).backward()
+        assert tiny.grad.isfinite().all() and tiny.grad.abs().max() < 1e5
+
+
 # %% nbs/06_losses.ipynb #1284d028
 def test_faces_without_area_give_finite_gradients():
     vertices, faces = bumpy_sphere(dtype=torch.float32)
