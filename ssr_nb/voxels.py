@@ -191,32 +191,30 @@ def _voxelize(points, faces, grids, which):
                 _cross_triangle(grid, a, b, c, axis)
         fill_solid(grid)
 
-# %% ../nbs/07_voxels.ipynb #06975288
+# %% ../nbs/07_voxels.ipynb #e4c6cc4c
 def check_meshes(
     vertices: Tensor,  # (B, V, 3)
     faces: Tensor,     # (F, 3) or (B, F, 3)
 ) -> None:
     "`InputError` unless these are meshes: finite, with faces, in range."
+    found = tuple(faces.shape)
     if vertices.ndim != 3 or vertices.shape[-1] != 3:
         raise InputError('vertices: expected shape (B, V, 3) or (V, 3), '
                          f'found {tuple(vertices.shape)}')
-    if not (faces.ndim in (2, 3) and faces.shape[-1] == 3
-            and faces.shape[-2] > 0
-            and (faces.ndim == 2 or len(faces) == len(vertices))):
-        raise InputError('faces: expected shape (F, 3) or (B, F, 3), at least '
-                         f'one face, found {tuple(faces.shape)} beside '
-                         f'vertices {tuple(vertices.shape)}')
+    if found[-2:] == (0, 3) or found[-1:] != (3,) or not (
+            len(found) == 2 or len(found) == 3 and found[0] == len(vertices)):
+        raise InputError('faces: expected (F, 3) or (B, F, 3) with F > 0, '
+                         f'found {found} for {len(vertices)} meshes')
     if not vertices.isfinite().all():
-        raise InputError('vertices: expected finite numbers, found NaN or Inf')
+        raise InputError('vertices: expected finite numbers, found NaN/Inf')
     if faces.is_floating_point():
         raise InputError(f'faces: expected integers, found {faces.dtype}')
-    if faces.numel() and not (0 <= faces.min()
-                              and faces.max() < vertices.shape[1]):
-        raise InputError(f'faces: expected indices from 0 to '
-                         f'{vertices.shape[1] - 1}, found {int(faces.min())} '
-                         f'to {int(faces.max())}')
+    count, low, high = vertices.shape[1], int(faces.min()), int(faces.max())
+    if low < 0 or high >= count:
+        raise InputError(f'faces: expected indices 0 to {count - 1}, '
+                         f'found {low} to {high}')
 
-# %% ../nbs/07_voxels.ipynb #89ca98f8
+# %% ../nbs/07_voxels.ipynb #cb1648df
 def voxelize(
     vertices: Tensor,  # (B, V, 3) or (V, 3), in about [-.5, .5]
     faces: Tensor,     # (F, 3) or (B, F, 3)
@@ -225,10 +223,11 @@ def voxelize(
     "Filled voxels as the published 3D IoU counts them; one mesh is B = 1."
     meshes = vertices if vertices.ndim == 3 else vertices[None]
     check_meshes(meshes, faces)
-    points = grid_points(meshes.detach(), size).cpu().contiguous().numpy()
-    index = faces.view(-1, *faces.shape[-2:]).cpu().long().contiguous().numpy()
+    points = grid_points(meshes.detach(), size).contiguous().cpu().numpy()
+    index = faces if faces.ndim == 3 else faces[None]
+    index = index.cpu().long().contiguous().numpy()
     grids = np.zeros((len(points), size, size, size), np.uint8)
-    threads = max(1, min(torch.get_num_threads(), len(points)))
+    threads = min(torch.get_num_threads(), max(1, len(points)))
     parts = np.array_split(np.arange(len(points)), threads)
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda part: _voxelize(points, index, grids, part),

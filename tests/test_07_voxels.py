@@ -34,10 +34,10 @@ def by_axes(voxels):
     return voxels.flip(-1).transpose(-3, -2)
 
 
-# %% nbs/07_voxels.ipynb #ffafb12b
+# %% nbs/07_voxels.ipynb #ff2a3e6e
 def test_the_origin_is_the_middle_of_the_grid_and_the_unit_cube_lies_inside():
     points = grid_points(torch.tensor([-.5, 0., .5]))
-    assert points.tolist() == [.5, 16, 31.5]
+    assert points.tolist() == [.5, 16, 31.5] and points.dtype == torch.float64
 
 
 # %% nbs/07_voxels.ipynb #056f1b17
@@ -138,6 +138,14 @@ def test_what_sticks_out_is_cut_off_and_what_is_far_away_leaves_nothing():
     assert voxelize(1e30*(vertices + 1), faces).sum() == 0
 
 
+# %% nbs/07_voxels.ipynb #39c26b98
+def test_a_thin_leg_may_slip_between_the_lines_and_leave_its_ends_alone():
+    through, between = (box([x, -.4, x], [x + .02, .4, x + .02])
+                        for x in (-.01, .005))
+    assert voxelize(*through).sum() == 4*26
+    assert voxelize(*between).sum() == 2
+
+
 # %% nbs/07_voxels.ipynb #d71a5a41
 def test_a_mirrored_mesh_has_a_mirrored_grid():
     vertices, faces = bumpy_meshes(1)
@@ -148,7 +156,14 @@ def test_a_mirrored_mesh_has_a_mirrored_grid():
         assert by_axes(voxelize(mirrored, faces)).equal(grid.flip(axis + 1))
 
 
-# %% nbs/07_voxels.ipynb #80b383d4
+# %% nbs/07_voxels.ipynb #ffb88608
+def test_no_meshes_give_no_grids_and_any_integers_are_faces():
+    vertices, faces = bumpy_meshes(2, level=0)
+    assert voxelize(vertices[:0], faces).shape == (0, 32, 32, 32)
+    assert voxelize(vertices, faces.int()).equal(voxelize(vertices, faces))
+
+
+# %% nbs/07_voxels.ipynb #51e7b045
 def test_bad_meshes_are_refused_by_name():
     vertices, faces = bumpy_meshes(2, level=0)
     broken = vertices.clone()
@@ -159,15 +174,17 @@ def test_bad_meshes_are_refused_by_name():
                        ('faces', (vertices, faces + 1)),
                        ('faces', (vertices, faces - 1)),
                        ('faces', (vertices, faces.float())),
+                       ('faces', (vertices, faces[:, :2])),
+                       ('faces', (vertices, faces[0])),
                        ('faces', (vertices, faces.expand(3, -1, -1)))]:
         with pytest.raises(InputError, match=f'^{field}'): voxelize(*bad)
 
 
-# %% nbs/07_voxels.ipynb #b1f1cd7d
+# %% nbs/07_voxels.ipynb #37ca0b23
 def test_iou_by_hand_2_cells_of_4_in_common_none_and_nothing_at_all():
     a, b = torch.zeros(2, 3, 4, 4, 4, dtype=torch.bool)
     a[0, 0, 0, :3] = b[0, 0, 0, 1:4] = True
-    a[1, 0], b[1, 1] = True, True
+    a[1, 0, 0, 0], b[1, 1, 1, 1] = True, True
     assert voxel_iou(a, b).tolist() == [.5, 0, 1]
     assert voxel_iou(b, a).equal(voxel_iou(a, b))
 
