@@ -76,7 +76,7 @@ def cross(
     (p0, p1, p2), (q0, q1, q2) = p, q
     return torch.stack([p1*q2 - p2*q1, p2*q0 - p0*q2, p0*q1 - p1*q0])
 
-# %% ../nbs/06_losses.ipynb #670882e7
+# %% ../nbs/06_losses.ipynb #fe692d32
 def flatten_loss(
     vertices: Tensor,  # (B, V, 3)
     corners: Tensor,   # (E, 4) of `edge_corners`
@@ -86,7 +86,10 @@ def flatten_loss(
     a, b, c, d = (rows.index_select(1, i) for i in corners.unbind(1))
     edge = b - a
     left, right = cross(edge, c - a), cross(d - a, edge)
-    area = left.square().sum(0)*right.square().sum(0)  # both doubled, squared
-    same_way = (left*right).sum(0)*area.clamp(min=1e-30).rsqrt()
-    bend = torch.where(area > 1e-30, 1 - same_way, 0)  # 1 + cos
+    least = 1e-14  # below it gradients would be huge, or overflow float32
+    areas = [side.square().sum(0) for side in (left, right)]  # doubled, squared
+    scale = [area.clamp(min=least).rsqrt() for area in areas]
+    same_way = (left*right).sum(0)*scale[0]*scale[1]
+    flat = torch.minimum(*areas) > least
+    bend = torch.where(flat, 1 - same_way, 0)  # 1 + cos
     return bend.square().sum()/len(vertices)

@@ -228,6 +228,16 @@ def test_the_edges_of_a_face_without_area_cost_nothing():
     assert flatten_loss(flat[None], edge_corners(hinge_faces)) == 0
 
 
+# %% nbs/06_losses.ipynb #189c645f
+def test_faces_however_small_give_finite_gradients_of_moderate_size():
+    vertices, faces = bumpy_sphere(dtype=torch.float32)
+    corners = edge_corners(faces)
+    for size in torch.logspace(0, -12, 60):
+        tiny = (size*vertices).requires_grad_()
+        flatten_loss(tiny, corners).backward()
+        assert tiny.grad.isfinite().all() and tiny.grad.abs().max() < 1e5
+
+
 # %% nbs/06_losses.ipynb #1284d028
 def test_faces_without_area_give_finite_gradients():
     vertices, faces = bumpy_sphere(dtype=torch.float32)
