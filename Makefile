@@ -1,0 +1,39 @@
+# One command a purpose; each makes its own virtual environment first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-fast lab sync clean
+
+demo: $(VENV)/.run  ## SoftRas and SSR side by side on built-in shapes: demo/report.html
+	$(BIN)/ssr_demo --out demo
+
+test: $(VENV)/.dev  ## every generated test, then every notebook top to bottom
+	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 nbs
+
+test-fast: $(VENV)/.dev  ## the generated tests that take seconds
+	$(BIN)/python -m pytest -q -m 'not slow' tests
+
+lab: $(VENV)/.dev  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir nbs nbs/index.ipynb
+
+sync: $(VENV)/.dev  ## notebooks -> modules, tests, README
+	$(BIN)/ssr_nb_sync
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and pinned, so that nothing else chooses another build of it
+$(VENV)/.run: $(VENV)/bin/python settings.ini setup.py constraints.txt
+	$(PIP) torch==2.13.0
+	$(PIP) --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:  ## remove the virtual environment and what runs have left
+	rm -rf $(VENV) demo runs build *.egg-info .pytest_cache
