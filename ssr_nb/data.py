@@ -4,28 +4,39 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'IMAGE_SHAPE', 'VOXEL_SHAPE', 'FILE_NAME', 'BROKEN', 'MOST_BYTES', 'MOST_DEFLATED', 'MOST_JSON',
-           'split_file', 'list_splits', 'find_name', 'StoredArray', 'require', 'one_line', 'find_array', 'check_array',
-           'array_offset', 'map_array', 'unpack_array', 'read_array', 'load_array', 'read_record', 'read_angles',
-           'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled']
+           'MESH_FILES', 'split_file', 'list_splits', 'find_name', 'StoredArray', 'require', 'one_line', 'find_array',
+           'check_array', 'array_offset', 'map_array', 'unpack_array', 'read_array', 'load_array', 'read_record',
+           'read_angles', 'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled', 'Recipe',
+           'shape_recipes', 'axis', 'orient', 'read_credits', 'mesh_recipes', 'make_object', 'make_objects',
+           'split_objects', 'write_category', 'find_recipes', 'write_dataset', 'make_dataset', 'check_objects',
+           'check_files', 'check_record', 'check_dataset', 'dataset_info', 'open_picture', 'array_picture',
+           'as_picture', 'as_mask', 'letterbox', 'check_picture_alpha', 'load_image']
 
-# %% ../nbs/09_data.ipynb #b0e2fa4e
+# %% ../nbs/09_data.ipynb #134e4145
+import hashlib
 import json
 import math
 import re
+import secrets
+import shutil
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.lib import format as npy
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from .camera import viewpoint_ring
-from .mesh import InputError
-from .shapes import CATEGORIES
+from .mesh import InputError, Mesh, atomic_write, load_mesh, normalize
+from .render import render_views
+from .shapes import CATEGORIES, make_shape
+from .voxels import voxelize
 
 # %% ../nbs/09_data.ipynb #f9d31710
 SPLITS = 'train', 'val', 'test'
@@ -318,3 +329,446 @@ def choose_labeled(
             f'{n_objects} (the training set), not {N}')
     seeded = torch.Generator().manual_seed(seed)
     return torch.randperm(n_objects, generator=seeded)[:N]
+
+# %% ../nbs/09_data.ipynb #ef397e55
+@dataclass(frozen=True)
+class Recipe:
+    "An object before it is made."
+    mesh: Callable[[], Mesh]  # makes or loads it
+    name: str
+    source: str
+    licence: str
+
+# %% ../nbs/09_data.ipynb #68d4d5aa
+def shape_recipes(
+    category: str,  # one of CATEGORIES, by name
+    count: int,
+    seed: int,
+) -> list[Recipe]:
+    "Procedural objects, each from dice of its own; more of them start alike."
+    def recipe(k):
+        key = f'{seed} {category} {k}'.encode()
+        own = int.from_bytes(hashlib.sha256(key).digest()[:7], 'big')
+        def mesh():
+            return make_shape(category, torch.Generator().manual_seed(own))
+        return Recipe(mesh, f'{category} {k}', 'ssr_nb.shapes', 'CC0-1.0')
+    return [recipe(k) for k in range(count)]
+
+# %% ../nbs/09_data.ipynb #3230444d
+MESH_FILES = {'.obj', '.glb', '.gltf', '.ply', '.stl', '.off', '.3mf', '.dae',
+              '.ac', '.x3d'}
+
+def axis(
+    name: str,  # +x, -x, ..., +z, -z
+) -> Tensor:    # (3,) unit vector
+    "A signed coordinate axis; InputError when the name is none."
+    sign, letter = name[:-1], name[-1:]
+    require(sign in ('', '+', '-') and letter in ('x', 'y', 'z'),
+            f'axis: expected +x, -x, +y, -y, +z or -z, found {name!r}')
+    return torch.eye(3)['xyz'.index(letter)]*(-1 if sign == '-' else 1)
+
+def orient(
+    mesh: Mesh,
+    up: str = '+y', front: str = '+z',  # as the mesh has them
+) -> Mesh:                              # y up, front to +z
+    "A mesh turned to stand like all others; nothing is mirrored."
+    y, z = axis(up), axis(front)
+    require(not y @ z, f'up and front: expected two axes at right angles, '
+                       f'found {up} and {front}')
+    turn = torch.stack([torch.linalg.cross(y, z), y, z])
+    return replace(mesh, vertices=mesh.vertices @ turn.T)
+
+# %% ../nbs/09_data.ipynb #46c6efab
+def read_credits(
+    folder: Path,     # of the categories
+) -> dict[str, dict]: # by file, relative to the folder
+    "What meshes.json says of each mesh; InputError when it cannot be read."
+    path = folder/'meshes.json'
+    if not path.is_file(): return {}
+    size = path.stat().st_size
+    require(size <= MOST_JSON, f'{path}: {size} bytes, over {MOST_JSON}')
+    try:
+        return {str(row['file']): {k: str(v) for k, v in row.items()}
+                for row in json.loads(path.read_text('utf-8'))}
+    except (ValueError, TypeError, LookupError, RecursionError,
+            AttributeError) as reason:
+        raise InputError(f'{path}: expected a list of objects with a "file" '
+                         f'({one_line(reason)})') from None
+
+# %% ../nbs/09_data.ipynb #6baf347c
+def mesh_recipes(
+    folder: Path,    # of the categories
+    category: str,   # a folder in it
+    up: str, front: str,
+) -> list[Recipe]:
+    "The meshes of a category's folder and of those in it, sorted by name."
+    files = sorted(f for f in (folder/category).rglob('*')
+                   if f.suffix.lower() in MESH_FILES and f.is_file())
+    credits = read_credits(folder)
+    def recipe(path):
+        file = path.relative_to(folder).as_posix()
+        row = credits.get(file, {})
+        def mesh(): return orient(load_mesh(path), up, front)
+        return Recipe(mesh, row.get('name', path.stem),
+                      row.get('source', file), row.get('licence', 'unknown'))
+    return [recipe(path) for path in files]
+
+# %% ../nbs/09_data.ipynb #fcf9eae4
+def make_object(
+    recipe: Recipe,
+    viewpoints: Tensor,  # (24, 3)
+) -> tuple[np.ndarray, np.ndarray]:  # (24, 4, 64, 64), (32, 32, 32) uint8
+    "Images and voxels of one object; InputError when it cannot be seen."
+    mesh = normalize(recipe.mesh())
+    images = render_views(mesh, viewpoints).cpu().numpy()
+    seen = images[:, 3].any(axis=(1, 2))
+    require(seen.all(), f'invisible from {(~seen).sum()} viewpoints')
+    voxels = voxelize(mesh.vertices, mesh.faces)[0].cpu().numpy()
+    return images, voxels.astype(np.uint8)
+
+# %% ../nbs/09_data.ipynb #a36e9484
+def make_objects(
+    recipes: Iterable[Recipe],
+    viewpoints: Tensor,
+) -> tuple[list, list]:  # (recipe, images, voxels) made; (recipe, reason)
+    "Every object that can be made, and why the others cannot."
+    made, skipped = [], []
+    for recipe in recipes:
+        try: made.append((recipe, *make_object(recipe, viewpoints)))
+        except Exception as reason:  # a stranger's mesh may raise anything
+            kind = '' if isinstance(reason, InputError) \
+                else f'{type(reason).__name__}: '
+            skipped.append((recipe, one_line(f'{kind}{reason}')))
+    return made, skipped
+
+# %% ../nbs/09_data.ipynb #6b8c27d1
+def split_objects(
+    count: int,  # objects
+    seed: int = 0,
+) -> dict[str, list[int]]:  # train, val, test: their objects, shuffled
+    "70/10/20 by object, none of them empty; InputError below 3 objects."
+    require(count >= 3, f'expected 3 objects or more to split, found {count}')
+    val, test = max(1, round(.1*count)), max(1, round(.2*count))
+    seeded = torch.Generator().manual_seed(seed)
+    order = torch.randperm(count, generator=seeded)
+    parts = order.split([count - val - test, val, test])
+    return {split: part.tolist() for split, part in zip(SPLITS, parts)}
+
+# %% ../nbs/09_data.ipynb #c51a31b6
+def write_category(
+    folder: Path,    # being written
+    name: str,
+    made: list,      # (recipe, images, voxels)
+    seed: int,
+) -> list[dict]:     # what dataset.json says of each object
+    "Shuffle, split and write one category's six files."
+    rows = []
+    for split, part in split_objects(len(made), seed).items():
+        for kind, column in (('images', 1), ('voxels', 2)):
+            array = np.stack([made[k][column] for k in part])
+            with atomic_write(split_file(folder, name, split, kind)) as path:
+                np.savez_compressed(path, array)
+        for row, k in enumerate(part):
+            recipe = made[k][0]
+            rows.append(dict(split=split, row=row, source=recipe.source,
+                             licence=recipe.licence, name=recipe.name))
+    return rows
+
+# %% ../nbs/09_data.ipynb #87f0e541
+def find_recipes(
+    meshes: str|Path|None,          # a folder of <category>/<mesh>, or none
+    categories: Iterable[str]|None, # all when None
+    count: int|None,                # objects of each, at most
+    seed: int,
+    up: str, front: str,
+) -> dict[str, list[Recipe]]:       # by category
+    "What shall be made; InputError names what is not there."
+    require(count is None or count >= 3,
+            f'count: expected 3 or more, found {count}')
+    if meshes is None: there = list(CATEGORIES)
+    else:
+        meshes = Path(meshes)
+        require(meshes.is_dir(), f'{meshes}: no such folder')
+        there = sorted(f.name for f in meshes.iterdir()
+                       if f.is_dir() and not f.name.startswith('.'))
+        require(there, f'{meshes}: expected folders, one a category, '
+                       'found none')
+        orient(make_shape('table', torch.Generator()), up, front)
+    names = list(dict.fromkeys(there if categories is None else categories))
+    require(names, 'categories: expected one or more, found none')
+    for name in names:
+        require(name in there, 'category: expected one of '
+                f'{", ".join(there)}, found {name!r}')
+    if meshes is None:
+        return {c: shape_recipes(c, count or 100, seed) for c in names}
+    return {c: mesh_recipes(meshes, c, up, front)[:count] for c in names}
+
+# %% ../nbs/09_data.ipynb #cc5ac894
+def write_dataset(
+    folder: Path,                      # exists, empty
+    recipes: dict[str, list[Recipe]],  # by category
+    seed: int,
+    progress: Callable[[list], Iterable],
+) -> dict:                             # what dataset.json says
+    "Make every object, write every file; InputError if too few are left."
+    ring = viewpoint_ring()
+    record = dict(
+        categories=list(recipes), objects={}, skipped=[], viewpoints=dict(
+            distance=round(ring[0, 0].item(), 6), elevation=ring[0, 1].item(),
+            azimuth=ring[:, 2].tolist()))
+    for name, wanted in recipes.items():
+        made, skipped = make_objects(progress(wanted), ring)
+        record['skipped'] += [
+            dict(category=name, name=recipe.name, source=recipe.source,
+                 reason=why) for recipe, why in skipped]
+        first = f'; the first that failed: {skipped[0][1]}' if skipped else ''
+        require(len(made) >= 3, f'{name}: expected 3 objects or more, found '
+                                f'{len(made)} of {len(wanted)}{first}')
+        record['objects'][name] = write_category(folder, name, made, seed)
+    with atomic_write(folder/'dataset.json') as path:
+        path.write_text(json.dumps(record, indent=1), 'utf-8')
+    return record
+
+# %% ../nbs/09_data.ipynb #0f36000d
+def make_dataset(
+    folder: str|Path,                  # new or empty
+    meshes: str|Path|None = None,      # <category>/<mesh>; None is our shapes
+    categories: Iterable[str]|None = None,  # all when None
+    count: int|None = None,            # objects of each; None: 100, or all
+    seed: int = 0,
+    progress: Callable[[list], Iterable] = iter,  # around objects, as tqdm
+    up: str = '+y', front: str = '+z', # as the meshes have them
+) -> dict:                             # dataset.json: objects, skipped, ...
+    "Make a data set, wholly or not at all; InputError says why not."
+    folder = Path(folder)
+    empty = folder.is_dir() and not any(folder.iterdir())
+    require(empty or not folder.exists(),
+            f'{folder}: expected a new or an empty folder')
+    recipes = find_recipes(meshes, categories, count, seed, up, front)
+    draft = folder.absolute()
+    draft = draft.with_name(f'.{draft.name}.{secrets.token_hex(4)}.tmp')
+    draft.mkdir(parents=True)
+    try:
+        record = write_dataset(draft, recipes, seed, progress)
+        if folder.exists(): folder.rmdir()
+        draft.rename(folder)
+    finally: shutil.rmtree(draft, ignore_errors=True)
+    return record
+
+# %% ../nbs/09_data.ipynb #8304aeda
+def check_objects(
+    part: Split,
+) -> list[str]:
+    "What is wrong with the images and voxels of single objects."
+    alpha = part.images[:, :, 3]
+    empty = [k for k, views in enumerate(alpha)
+             if not views.any((1, 2)).all()]
+    full = [k for k, views in enumerate(alpha) if views.all((1, 2)).any()]
+    hollow = [k for k, grid in enumerate(part.voxels) if not grid.any()]
+    odd = part.voxels.dtype != bool and part.voxels.max() > 1
+    found = [(empty, 'a view without silhouette'),
+             (full, 'a view all silhouette'), (hollow, 'no voxels')]
+    where = f'{part.name} {part.split}'
+    problems = [f'{where}: {what} in {len(rows)} objects, the first in row '
+                f'{rows[0]}' for rows, what in found if rows]
+    return problems + [f'{where}: voxels should be 0 or 1']*bool(odd)
+
+# %% ../nbs/09_data.ipynb #9ae7a2a1
+def check_files(
+    folder: Path, name: str, split: str,
+) -> list[str]:
+    "Damage that mapping a file does not see: its checksum."
+    problems = []
+    for kind in ('images', 'voxels'):
+        path = split_file(folder, name, split, kind)
+        try:
+            with zipfile.ZipFile(path) as archive: bad = archive.testzip()
+        except BROKEN as reason: bad = one_line(reason)
+        if bad: problems.append(f'{path}: damaged ({bad})')
+    return problems
+
+# %% ../nbs/09_data.ipynb #fc8ffe0e
+def check_record(
+    folder: Path,
+    sizes: dict[tuple[str, str], int],  # objects by name and split
+) -> list[str]:
+    "Where dataset.json and the arrays disagree."
+    objects = read_record(folder).get('objects', {})
+    where = folder/'dataset.json'
+    try:
+        told = {name: [(row['split'], row['row']) for row in rows]
+                for name, rows in objects.items()}
+    except (TypeError, LookupError, AttributeError):
+        return [f'{where}: objects should be lists of split, row, source, '
+                'licence and name by category']
+    there = {name: sorted((split, k) for (n, split), size in sizes.items()
+                          if n == name for k in range(size)) for name in told}
+    return [f'{where}: lists other objects of {name} than its files hold'
+            for name, rows in told.items() if sorted(rows, key=str)
+            != sorted(there[name], key=str)]
+
+# %% ../nbs/09_data.ipynb #eb1cf31f
+def check_dataset(
+    folder: str|Path,
+) -> list[str]:  # one line a problem; none when it is sound
+    "All that is wrong with a data set; InputError when there is no folder."
+    folder, problems, sizes, seen = Path(folder), [], {}, {}
+    pairs = list_splits(folder)
+    if not pairs: return [f'{folder}: no <name>_<split>_images.npz in it']
+    for name in sorted({name for name, _ in pairs}):
+        for split in SPLITS:
+            try: part = load_split(folder, name, split)
+            except InputError as reason:
+                problems.append(str(reason))
+                continue
+            sizes[name, split] = len(part)
+            problems += check_files(folder, name, split) + check_objects(part)
+            for row, images in enumerate(part.images):
+                here = f'{name} {split} {row}'
+                key = hashlib.sha256(np.ascontiguousarray(images)).digest()
+                first = seen.setdefault(key, here)
+                if first != here: problems.append(f'{here}: same as {first}')
+    try: problems += check_record(folder, sizes)
+    except InputError as reason: problems.append(str(reason))
+    return list(dict.fromkeys(problems))
+
+# %% ../nbs/09_data.ipynb #cef37af0
+def dataset_info(
+    folder: str|Path,
+) -> list[dict]:  # rows of a table, one a category and split
+    "Name, category, split, objects, cells filled, megabytes, mapped or not."
+    known, rows = {number: word for word, number in CATEGORIES.items()}, []
+    for name, split in list_splits(folder):
+        part = load_split(folder, name, split)
+        size = sum(split_file(folder, name, split, kind).stat().st_size
+                   for kind in ('images', 'voxels'))
+        filled = float((part.voxels > 0).mean())
+        rows.append(dict(
+            name=name, category=known.get(name, name), split=split,
+            objects=len(part), filled=round(filled, 4),
+            megabytes=round(size/1e6, 2),
+            mapped=isinstance(part.images, np.memmap)))
+    return rows
+
+# %% ../nbs/09_data.ipynb #6e401ca5
+def open_picture(
+    path: str|Path,
+) -> Image.Image:
+    "A picture from a file, turned as its camera says; InputError if broken."
+    path = Path(path)
+    require(path.is_file(), f'{path}: no such file')
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except (*BROKEN, SyntaxError, Image.DecompressionBombError) as reason:
+        raise InputError(f'{path}: not a readable picture '
+                         f'({one_line(reason)})') from None
+
+# %% ../nbs/09_data.ipynb #7e61a467
+def array_picture(
+    values,      # array or tensor: uint8, float in [0, 1], or bool
+    name: str,   # image or mask, for the error
+) -> np.ndarray: # uint8, the same shape
+    "Numbers as bytes; InputError for other types, ranges, NaN."
+    if isinstance(values, Tensor): values = values.detach().cpu().numpy()
+    if values.dtype == np.uint8: return values
+    if values.dtype == bool: return values.astype(np.uint8)*255
+    require(values.dtype.kind == 'f', f'{name}: expected uint8 or float, '
+                                      f'found {values.dtype}')
+    require(values.size and values.min() >= 0 and values.max() <= 1,
+            f'{name}: expected floats in [0, 1], found others or none')
+    return (values*255).round().astype(np.uint8)
+
+# %% ../nbs/09_data.ipynb #09d34cdc
+def as_picture(
+    image,  # path, picture; array or tensor (H, W, 3|4) or (3|4, H, W)
+) -> Image.Image:  # RGB or RGBA
+    "Anything that is a picture, as a PIL image; InputError otherwise."
+    if isinstance(image, (str, Path)): image = open_picture(image)
+    if isinstance(image, Image.Image):
+        clear = 'A' in image.getbands() or 'transparency' in image.info
+        require(min(image.size) > 0, f'image: no pixels in {image.size}')
+        return image.convert('RGBA' if clear else 'RGB')
+    require(isinstance(image, (np.ndarray, Tensor)), 'image: expected a '
+            f'path, picture, array or tensor, found {type(image).__name__}')
+    shape = tuple(image.shape)
+    first = len(shape) == 3 and shape[0] in (3, 4)
+    last = len(shape) == 3 and shape[2] in (3, 4)
+    require(first or last and 0 not in shape, 'image: expected shape '
+            f'(3 or 4, H, W) or (H, W, 3 or 4), found {shape}')
+    require(0 not in shape, f'image: no pixels in shape {shape}')
+    values = array_picture(image, 'image')
+    if first and not (last and isinstance(image, np.ndarray)):
+        values = values.transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(values))
+
+# %% ../nbs/09_data.ipynb #04d5e0c0
+def as_mask(
+    mask,              # path, PIL image, or array or tensor (H, W)
+    size: tuple[int, int],  # width and height that it must have
+) -> Image.Image:      # L, 255 on the object
+    "A mask beside a picture; InputError when it does not fit."
+    if isinstance(mask, (str, Path)): mask = open_picture(mask)
+    if not isinstance(mask, Image.Image):
+        require(isinstance(mask, (np.ndarray, Tensor)), 'mask: expected a '
+                'path, picture, array or tensor, found '
+                f'{type(mask).__name__}')
+        shape = tuple(mask.shape)
+        if len(shape) == 3 and 1 in (shape[0], shape[2]):
+            mask = mask.squeeze(0 if shape[0] == 1 else 2)
+        require(mask.ndim == 2 and 0 not in shape,
+                f'mask: expected shape (H, W), found {shape}')
+        values = array_picture(mask, 'mask')
+        mask = Image.fromarray(np.ascontiguousarray(values))
+    wide, high = size
+    require(mask.size == size, f'mask: expected {wide}×{high} pixels like '
+            f'the image, found {mask.width}×{mask.height}')
+    return mask.convert('L')
+
+# %% ../nbs/09_data.ipynb #bec0527b
+def letterbox(
+    picture: Image.Image,  # RGBA
+    size: int,
+) -> Tensor:               # (4, size, size) uint8, premultiplied
+    "A picture of any size, shrunk or grown into a square."
+    side = max(picture.size)
+    square = Image.new('RGBA', (side, side), (0, 0, 0, 0))
+    left, top = (side - picture.width)//2, (side - picture.height)//2
+    square.paste(picture, (left, top))
+    method = Image.BOX if side > size else Image.BILINEAR
+    small = square.convert('RGBa').resize((size, size), method)
+    pixels = np.frombuffer(small.tobytes(), np.uint8).reshape(size, size, 4)
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+# %% ../nbs/09_data.ipynb #f129bf55
+def check_picture_alpha(
+    alpha: np.ndarray,  # (H, W) uint8
+    name: str,          # where it is from
+):
+    "InputError unless an alpha tells an object from what is around it."
+    require(alpha.any(), f'{name}: 0 everywhere: no object')
+    require(alpha.min() < 255, f'{name}: full everywhere: it does not say '
+                               'where the object is')
+
+# %% ../nbs/09_data.ipynb #a564faa5
+def load_image(
+    image,      # path, PIL image, array or tensor; RGBA, or RGB beside a mask
+    mask=None,  # the same kinds, (H, W); instead of alpha
+    size: int = 64,
+) -> Tensor:    # (4, size, size) uint8, premultiplied, as in data sets
+    "One picture of an object, as the network wants it; InputError if not."
+    if mask is None and getattr(image, 'shape', ()) == (4, size, size):
+        pixels = np.array(array_picture(image, 'image'))
+        check_picture_alpha(pixels[3], 'alpha')
+        return torch.from_numpy(pixels)
+    picture = as_picture(image)
+    where = image if isinstance(image, (str, Path)) else 'image'
+    if mask is not None: picture.putalpha(as_mask(mask, picture.size))
+    require('A' in picture.getbands(), f'{where}: no alpha channel and no '
+                                       'mask: say where the object is')
+    check_picture_alpha(np.asarray(picture.getchannel('A')),
+                        f'{where}: alpha' if mask is None else 'mask')
+    pixels = letterbox(picture, size)
+    require(pixels[3].any(), f'{where}: the object is too small to be seen')
+    return pixels

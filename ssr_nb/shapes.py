@@ -507,15 +507,15 @@ def sofa_parts(g: Generator) -> list[Mesh]:
                       .03)
     return parts + stand
 
-# %% ../nbs/08_shapes.ipynb #3ff69957
+# %% ../nbs/08_shapes.ipynb #157bd0d2
 def table_top(
     g: Generator,
     wide: float, deep: float, high: float, thick: float,
     color: Color,
 ) -> tuple[Mesh, float]:  # and the share of it that legs can stand under
     "A plate: rectangular, rounded, oval, half round or six-cornered."
-    style = choose(g, 'plain', 'plain', 'plain', 'rounded', 'rounded',
-                   'oval', 'oval', 'six', 'half')
+    style = choose(g, *['plain']*5, 'rounded', 'rounded', 'oval', 'oval',
+                   'six', 'half')
     if style == 'half':  # its straight side at the wall, towards -z
         turns = [math.pi*k/12 for k in range(13)]
         edge = [(wide/2*math.cos(t), deep*(.3 - math.sin(t))) for t in turns]

@@ -2,7 +2,7 @@
 import pytest
 from ssr_nb.data import *
 
-# %% nbs/09_data.ipynb #55936145
+# %% nbs/09_data.ipynb #121159e3
 import io
 import json
 import pickle
@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
-from ssr_nb.mesh import InputError
+from ssr_nb.mesh import InputError, Mesh, save_mesh
+from ssr_nb.shapes import box, make_shape
 
 def some_split(n=3, seed=0):
     "Random images with something on their alpha, and random voxels."
@@ -245,3 +247,217 @@ def test_labeled_objects_are_distinct_nested_in_n_and_a_matter_of_the_seed_alone
     assert sorted(choose_labeled(7, 7).tolist()) == list(range(7))
     assert 'labeled objects' in message(choose_labeled, 7, 8)
     assert 'labeled objects' in message(choose_labeled, 7, 0)
+
+
+# %% nbs/09_data.ipynb #c2c13d0a
+def test_a_mesh_that_lies_on_its_back_is_stood_up_and_not_mirrored():
+    part = box((0, 0, 0), (1, 1, 1), (1., 0, 0))
+    points = torch.tensor([[1., 2, 3], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1], [2, 0, 0], [0, 2, 0], [0, 0, 2], [3, 3, 1]])
+    mesh = Mesh(points, part.faces % 10)
+    same = orient(mesh)
+    assert_close(same.vertices, points)
+    turned = orient(mesh, up='+z', front='-y').vertices
+    assert_close(turned[0], torch.tensor([1., 3, -2]))
+    assert_close(torch.linalg.det(turned[1:4]), torch.linalg.det(points[1:4]))
+    assert 'right angles' in message(orient, mesh, up='y', front='-y')
+    assert 'axis: expected' in message(orient, mesh, up='north')
+
+
+# %% nbs/09_data.ipynb #31785832
+def test_a_split_is_70_10_20_and_each_object_has_one_place():
+    for count in range(3, 60):
+        parts = split_objects(count)
+        assert sorted(sum(parts.values(), [])) == list(range(count))
+        assert all(parts.values())
+    assert [len(part) for part in split_objects(100).values()] == [70, 10, 20]
+    assert split_objects(50, 1) == split_objects(50, 1) != split_objects(50, 2)
+    assert 'found 2' in message(split_objects, 2)
+
+
+# %% nbs/09_data.ipynb #7d5a51f8
+def test_a_made_data_set_is_read_back_and_says_what_is_in_it():
+    with tempfile.TemporaryDirectory() as folder:
+        record = make_dataset(f'{folder}/new', categories=['rifle', 'vessel'], count=3)
+        assert record['categories'] == ['rifle', 'vessel'] and not record['skipped']
+        rifles = load_split(f'{folder}/new', 'rifle')
+        assert rifles.images.shape == (1, *IMAGE_SHAPE) and rifles.voxels.shape == (1, *VOXEL_SHAPE)
+        assert_close(rifles.viewpoints[:, 2], -15.*torch.arange(24))
+        assert [row['split'] for row in record['objects']['rifle']] == ['train', 'val', 'test']
+        assert json.loads(Path(folder, 'new', 'dataset.json').read_text()) == record
+        assert [p.name for p in Path(folder).iterdir()] == ['new']
+
+
+# %% nbs/09_data.ipynb #6f51e9b2
+def test_images_are_renderings_of_the_object_whose_voxels_lie_beside_them():
+    with tempfile.TemporaryDirectory() as folder:
+        make_dataset(folder, categories=['sofa'], count=3, seed=4)
+        sofa = load_split(folder, 'sofa', 'test')
+        by_x = sofa.voxels[0].any(axis=(0, 2))  # voxels are indexed y, x, -z
+        wide = np.ptp(np.flatnonzero(by_x)) + 1
+        seen = np.ptp(np.flatnonzero(sofa.images[0, 0, 3].any(0))) + 1
+        assert .8 < seen/(wide*64/32/1.464) < 1.25  # view 0 sees x in full
+
+
+# %% nbs/09_data.ipynb #4c02e536
+def test_the_same_seed_makes_the_same_data_set_and_another_seed_another():
+    with tempfile.TemporaryDirectory() as folder:
+        one, two, other = (make_dataset(f'{folder}/{k}', categories=['rifle'], count=3, seed=seed) and load_split(f'{folder}/{k}', 'rifle')
+                           for k, seed in enumerate((7, 7, 8)))
+        assert (one.images == two.images).all() and (one.images != other.images).any()
+
+
+# %% nbs/09_data.ipynb #e6ef468e
+def test_own_meshes_become_a_data_set_broken_ones_are_skipped_with_a_reason():
+    with tempfile.TemporaryDirectory() as folder:
+        mugs = Path(folder)/'own'/'mug'; mugs.mkdir(parents=True)
+        for k, (kind, ending) in enumerate((('rifle', 'obj'), ('vessel', 'ply'), ('rifle', 'off'))):
+            save_mesh(make_shape(kind, torch.Generator().manual_seed(k)), mugs/f'{k}.{ending}')
+        (mugs/'empty.obj').write_text('v 0 0 0\n'); (mugs/'noise.glb').write_bytes(b'glTF' + bytes(9))
+        (mugs/'readme.txt').write_text('not a mesh')
+        (mugs.parent/'meshes.json').write_text(json.dumps([dict(file='mug/0.obj', name='Zero', licence='CC0-1.0')]))
+        record = make_dataset(f'{folder}/made', mugs.parent)
+        assert sorted(row['name'] for row in record['objects']['mug']) == ['1', '2', 'Zero']
+        assert {row['licence'] for row in record['objects']['mug']} == {'CC0-1.0', 'unknown'}
+        assert sorted(row['name'] for row in record['skipped']) == ['empty', 'noise']
+        assert all(row['reason'] for row in record['skipped'])
+        assert len(load_split(f'{folder}/made', 'mug', 'val')) == 1
+
+
+# %% nbs/09_data.ipynb #8493f944
+def test_when_nothing_can_be_made_nothing_is_left_behind():
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder)/'own'/'mug').mkdir(parents=True)
+        for k in range(4): (Path(folder)/'own'/'mug'/f'{k}.obj').write_text('v 0 0 0\n')
+        assert 'mug: expected 3 objects or more, found 0 of 4' in message(make_dataset, f'{folder}/made', f'{folder}/own')
+        assert 'no such folder' in message(make_dataset, f'{folder}/made', f'{folder}/absent')
+        assert 'expected folders' in message(make_dataset, f'{folder}/made', f'{folder}/own/mug')
+        assert 'count: expected 3' in message(make_dataset, f'{folder}/made', count=2)
+        assert "found 'teapot'" in message(make_dataset, f'{folder}/made', categories=['teapot'])
+        assert 'new or an empty folder' in message(make_dataset, f'{folder}/own')
+        assert [p.name for p in Path(folder).iterdir()] == ['own']
+        def interrupted(objects): raise KeyboardInterrupt
+        with pytest.raises(KeyboardInterrupt): make_dataset(f'{folder}/made', count=3, progress=interrupted)
+        assert [p.name for p in Path(folder).iterdir()] == ['own']
+
+
+# %% nbs/09_data.ipynb #06c2f439
+def test_a_sound_data_set_has_no_problems_and_each_kind_of_damage_is_one():
+    def spoiled(name='images', **changes):
+        "Problems of a small data set after a change of its training arrays."
+        with tempfile.TemporaryDirectory() as folder:
+            for k, split in enumerate(('train', 'val', 'test')):
+                images, voxels = some_split(2, seed=k)
+                for change in changes.values():
+                    if split == 'train': change(images, voxels)
+                np.savez(split_file(folder, 'mug', split, 'images'), images)
+                np.savez(split_file(folder, 'mug', split, 'voxels'), voxels)
+                if name == split: split_file(folder, 'mug', split, 'voxels').unlink()
+            return check_dataset(folder)
+
+    def blank(images, voxels): images[1, 5, 3] = 0
+    def filled(images, voxels): images[0, 7, 3] = 255
+    def hollow(images, voxels): voxels[1] = 0
+    def twin(images, voxels): images[:] = some_split(2, seed=2)[0]
+    assert spoiled() == []
+    assert 'a view without silhouette in 1 objects, the first in row 1' in spoiled(a=blank)[0]
+    assert 'a view all silhouette in 1 objects' in spoiled(a=filled)[0]
+    assert 'no voxels in 1 objects' in spoiled(a=hollow)[0]
+    assert 'mug test 0: same as mug train 0' in spoiled(a=twin)[0]
+    assert 'mug_val_voxels.npz: no such file' in spoiled('val')[0]
+
+
+# %% nbs/09_data.ipynb #9b97268f
+def test_damage_in_a_mapped_file_and_a_false_dataset_json_are_found():
+    with tempfile.TemporaryDirectory() as folder:
+        for split in ('train', 'val', 'test'): write_split(folder, 'mug', split, n=1)
+        path = split_file(folder, 'mug', 'val', 'voxels')
+        spoilt = bytearray(path.read_bytes()); spoilt[9_000] ^= 1; path.write_bytes(spoilt)
+        problems = check_dataset(folder)
+        assert any('mug_val_voxels.npz: damaged' in line for line in problems)
+        rows = [dict(split=s, row=0) for s in ('train', 'val')]
+        for objects, complaint in (({'mug': rows}, 'other objects of mug'), ({'mug': 3}, 'should be lists'), ([], 'should be lists')):
+            (Path(folder)/'dataset.json').write_text(json.dumps(dict(objects=objects)))
+            assert any(complaint in line for line in check_dataset(folder)), objects
+        for file in Path(folder).iterdir(): file.unlink()
+        assert 'no <name>_<split>_images.npz' in check_dataset(folder)[0]
+
+
+# %% nbs/09_data.ipynb #74c03748
+def test_what_is_made_here_has_no_problems():
+    with tempfile.TemporaryDirectory() as folder:
+        make_dataset(folder, categories=['rifle', 'vessel'], count=3, seed=1)
+        assert check_dataset(folder) == []
+
+
+# %% nbs/09_data.ipynb #77e85d99
+def test_info_counts_objects_cells_and_megabytes():
+    with tempfile.TemporaryDirectory() as folder:
+        images, voxels = write_split(folder, '02691156', 'val', n=2)
+        row, = dataset_info(folder)
+        assert (row['name'], row['category'], row['split'], row['objects'], row['mapped']) == ('02691156', 'plane', 'val', 2, True)
+        assert abs(row['filled'] - voxels.mean()) < 1e-4 and abs(row['megabytes'] - .85) < .02
+
+
+# %% nbs/09_data.ipynb #4f3df6ee
+def test_paths_pictures_arrays_and_tensors_of_one_picture_give_one_image():
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (40, 70, 4), dtype=np.uint8)
+    pixels[..., 3] = 0; pixels[10:30, 20:50, 3] = 255
+    expected = load_image(pixels)
+    assert expected.shape == (4, 64, 64) and expected.dtype == torch.uint8
+    with tempfile.TemporaryDirectory() as folder:
+        Image.fromarray(pixels).save(f'{folder}/a.png')
+        Image.fromarray(pixels[..., :3]).save(f'{folder}/rgb.png')
+        Image.fromarray(pixels[..., 3]).save(f'{folder}/mask.png')
+        same = [load_image(f'{folder}/a.png'), load_image(Path(folder)/'a.png'), load_image(Image.fromarray(pixels)),
+                load_image(torch.from_numpy(pixels)), load_image(torch.from_numpy(pixels).permute(2, 0, 1)),
+                load_image(pixels.transpose(2, 0, 1)), load_image(pixels/np.float32(255)),
+                load_image(f'{folder}/rgb.png', f'{folder}/mask.png'), load_image(pixels[..., :3], pixels[..., 3] > 0),
+                load_image(pixels[..., :3], torch.from_numpy(pixels[None, ..., 3]))]
+    for image in same: assert_close(image, expected)
+
+
+# %% nbs/09_data.ipynb #fe965368
+def test_nothing_is_cropped_or_stretched_and_the_rim_keeps_the_object_s_color():
+    wide = np.zeros((20, 80, 4), np.uint8)
+    wide[..., :3] = 0, 255, 0                   # an invisible green
+    wide[:, 60:] = 255, 0, 0, 255               # a red square at the right end
+    image = load_image(wide)
+    assert not image[1].any()                   # no green came through
+    rows, columns = image[3].nonzero().T
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (24, 39, 48, 63)
+    assert_close(image[0], image[3])            # premultiplied red is alpha
+
+
+# %% nbs/09_data.ipynb #2faa033a
+def test_an_image_of_a_data_set_passes_as_it_is():
+    images, _ = some_split(1)
+    for form in (images[0, 0], torch.from_numpy(images[0, 0]), images[0, 0]/255):
+        assert_close(load_image(form), torch.from_numpy(images[0, 0]))
+
+
+# %% nbs/09_data.ipynb #4f3cf31a
+def test_a_picture_without_an_object_is_refused():
+    rgb = np.zeros((9, 9, 3), np.uint8)
+    assert 'no alpha channel and no mask' in message(load_image, rgb)
+    assert 'mask: 0 everywhere' in message(load_image, rgb, np.zeros((9, 9), bool))
+    assert 'mask: full everywhere' in message(load_image, rgb, np.ones((9, 9), bool))
+    assert 'alpha: 0 everywhere' in message(load_image, np.zeros((9, 9, 4), np.uint8))
+    assert 'alpha: full everywhere' in message(load_image, np.full((4, 64, 64), 255, np.uint8))
+    assert '9×9' in message(load_image, rgb, np.ones((8, 9), bool))
+
+
+# %% nbs/09_data.ipynb #b7d1244a
+def test_what_is_no_picture_at_all_is_refused():
+    for wrong in (np.zeros((9, 9), np.uint8), np.zeros((0, 9, 4), np.uint8), np.zeros((9, 9, 4), int),
+                  np.full((9, 9, 4), np.nan), np.full((9, 9, 4), 7.), np.zeros((1, 4, 64, 64), np.uint8),
+                  torch.zeros(2, 9, 9), 3, None, [[1]]):
+        assert 'image:' in message(load_image, wrong)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'a.png'
+        assert 'no such file' in message(load_image, path)
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (99, 99, 4), dtype=np.uint8)).save(path)
+        whole = path.read_bytes()
+        for cut in (b'', whole[:20], whole[:len(whole)//2], b'text'):
+            path.write_bytes(cut)
+            assert f'{path}: not a readable picture' in message(load_image, path)
