@@ -2,7 +2,7 @@
 import pytest
 from ssr_nb.train import *
 
-# %% nbs/13_train.ipynb #881b5650
+# %% nbs/13_train.ipynb #4e82c64f
 import csv
 import json
 import tempfile
@@ -30,9 +30,6 @@ def built_in(category='plane', count=6, seed=0, split='train'):
     voxels = np.concatenate([voxelize(m.vertices, m.faces).numpy() for m in meshes])
     return Split(images=images, voxels=voxels, viewpoints=viewpoint_ring(), name='built-in', category=category, split=split)
 
-tiny = replace(PRESETS['small'], iterations=12, cycle=4, validate_every=4, checkpoint_every=4, batch=2, level=1,
-               width=4, hidden=32, features=16, siam_width=4, siam_features=16, gate=0., seed=3)
-
 
 # %% nbs/13_train.ipynb #9eb27d23
 def test_an_impossible_choice_is_named():
@@ -40,6 +37,10 @@ def test_an_impossible_choice_is_named():
         with pytest.raises(InputError, match=f'^{field}: expected'): SSRConfig(**{field: value})
     with pytest.raises(InputError, match='labeled: ssr needs 2'): SSRConfig(labeled=1)
     assert SSRConfig(method='softras', labeled=1).labeled == 1
+
+# %% nbs/13_train.ipynb #1618eea3
+tiny = replace(PRESETS['small'], iterations=12, cycle=4, validate_every=4, checkpoint_every=4, batch=2, level=1,
+               width=4, hidden=32, features=16, siam_width=4, siam_features=16, gate=0., seed=3)
 
 
 # %% nbs/13_train.ipynb #53babb38
