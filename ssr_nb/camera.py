@@ -40,7 +40,7 @@ def viewpoint_ring(
     fixed = torch.tensor([distance, elevation]).expand(count, 2)
     return torch.cat([fixed, azimuth[:, None]], 1)
 
-# %% ../nbs/01_camera.ipynb #f02e10c4
+# %% ../nbs/01_camera.ipynb #8c28e525
 def camera_axes(
     eye: Tensor,  # (..., 3) not the origin
 ) -> Tensor:      # (..., 3, 3) rows: right, up, into the scene
@@ -48,7 +48,8 @@ def camera_axes(
     z = F.normalize(-eye, dim=-1)
     flat = torch.stack([z[..., 2], 0*z[..., 1], -z[..., 0]], -1)  # up × z
     pole = flat.square().sum(-1, keepdim=True) < 1e-12
-    x = F.normalize(torch.where(pole, flat.new_tensor([1, 0, 0]), flat), dim=-1)
+    flat = torch.where(pole, flat.new_tensor([1, 0, 0]), flat)
+    x = F.normalize(flat, dim=-1)
     return torch.stack([x, torch.linalg.cross(z, x), z], -2)
 
 def look_at(
