@@ -293,7 +293,7 @@ def test_no_bytes_make_the_reader_fail_in_any_other_way():
     survives()
 
 
-# %% nbs/00_mesh.ipynb #75613b3b
+# %% nbs/00_mesh.ipynb #12456afd
 def test_parts_of_a_scene_are_moved_to_their_places_and_keep_their_colors():
     box = trimesh.creation.box()
     scene = trimesh.Scene()
@@ -306,6 +306,7 @@ def test_parts_of_a_scene_are_moved_to_their_places_and_keep_their_colors():
     assert_close(mesh.vertices.aminmax(dim=0)[0], torch.tensor([-2.5, -.5, -.5]))
     right = mesh.vertices[:, 0] > 0
     assert_close(mesh.vertex_colors[right], torch.tensor([[0., 0, 1]]*int(right.sum())))
+    assert len(mesh.faces.unique()) == len(mesh.vertices)
     sides = face_vertices(mesh.vertices, mesh.faces)
     assert_close((sides.amax(1) - sides.amin(1)).amax(1), torch.ones(24))      # no face spans both boxes
     assert_close(mesh.vertex_colors[~right], torch.tensor([[1., 0, 0]]*int((~right).sum())))
