@@ -127,7 +127,7 @@ def pair_loss(
     right = ((yes > 0).float().mean() + (no <= 0).float().mean())/2
     return loss, right.detach()
 
-# %% ../nbs/11_siamvp.ipynb #15449f9c
+# %% ../nbs/11_siamvp.ipynb #235c3402
 def siamvp_loss(
     siam: SiamVP,
     images: Tensor,              # (B, 3, S, S) pool of labeled images
@@ -135,7 +135,9 @@ def siamvp_loss(
     views: Tensor,               # (B,) their viewpoints
     generator: torch.Generator,
     pairs: int = 32,             # half same, half different; 0: all
-    rotate: bool = True,         # add the loss of rotated pairs
+    rotate: bool = True,         # add the loss of transformed pairs
+    scale: float = 0.,           # and scale them by up to 1 ± scale
+    shift: float = 0.,           # and move them by up to this, half images
 ) -> tuple[Tensor, Tensor]:      # loss (), accuracy ()
     "One batch of balanced pairs with the hardest ones (paper §3.2)."
     features = siam.embed(images)
@@ -146,9 +148,11 @@ def siamvp_loss(
     different = choose_pairs(different, opinion, pairs//2, generator)
     loss, accuracy = pair_loss(siam, features, same, different)
     if rotate:
-        angle = 360*torch.rand((), generator=generator)
-        turned = siam.embed(transform_images(images, angle))
-        loss = loss + pair_loss(siam, turned, same, different)[0]
+        turn, *rest = torch.rand(4, generator=generator).tolist()
+        grow, right, up = (2*r - 1 for r in rest)
+        moved = transform_images(images, 360*turn, 1 + scale*grow,
+                                 (shift*right, shift*up))
+        loss = loss + pair_loss(siam, siam.embed(moved), same, different)[0]
     return loss, accuracy
 
 # %% ../nbs/11_siamvp.ipynb #7f577e6e

@@ -6,20 +6,22 @@
 __all__ = ['METHODS', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTERS', 'NETWORKS', 'SSRConfig', 'check_config', 'process_rank',
            'average_gradients', 'Trainer', 'complement', 'resized', 'draw_batch', 'softras_step', 'labeled_pool',
            'siamvp_step', 'relabel', 'validate', 'advance', 'run_state', 'restore', 'write_text', 'write_run',
-           'best_model', 'open_run', 'fit', 'exhausted']
+           'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
 
-# %% ../nbs/13_train.ipynb #dcb9bcac
+# %% ../nbs/13_train.ipynb #28f01d40
 import csv
 import io
 import json
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -30,7 +32,7 @@ from .reconstruct import (ReconstructionLoss, Reconstructor,
                                 reconstruction_iou)
 from .siamvp import SiamVP, siamvp_loss, pair_accuracy
 
-# %% ../nbs/13_train.ipynb #ab17f574
+# %% ../nbs/13_train.ipynb #9ae48e68
 @dataclass(frozen=True)
 class SSRConfig:
     "Every choice of a training run. Defaults: the published values."
@@ -59,6 +61,8 @@ class SSRConfig:
     siam_pairs: int = 32          # pairs a SiamVP step (§4.2); 0: all
     siam_objects: int = 2         # labeled objects its pairs are drawn from
     siam_rotate: bool = True      # add the loss of rotated pairs (§3.2)
+    siam_scale: float = 0.        # and scale those by up to 1 ± this (§4.3)
+    siam_shift: float = 0.        # and move them, half images (§4.3)
     rule: Literal['agreement', 'confidence', 'joint'] = 'agreement'  # §3.2
     threshold: float | None = None  # τ; none: .5, or .8 for confidence
     rotation: float = 45.         # of Ŝ, degrees (released code)
@@ -245,7 +249,7 @@ def labeled_pool(
             objects.repeat_interleave(views),
             torch.arange(views, device=run.device).repeat(count))
 
-# %% ../nbs/13_train.ipynb #2907bace
+# %% ../nbs/13_train.ipynb #17aa5808
 def siamvp_step(
     run: Trainer,
 ) -> tuple[Tensor, Tensor]:   # loss (), share of pairs answered rightly ()
@@ -253,7 +257,7 @@ def siamvp_step(
     c = run.config
     loss, accuracy = siamvp_loss(
         run.siam, *labeled_pool(run, c.siam_objects), run.generator,
-        c.siam_pairs, c.siam_rotate)
+        c.siam_pairs, c.siam_rotate, c.siam_scale, c.siam_shift)
     run.siam_adam.zero_grad()
     loss.backward()
     average_gradients(run.siam)
@@ -412,7 +416,19 @@ def open_run(
     settings = dict(about, **asdict(run.config))
     write_text(folder/'config.json', json.dumps(settings, indent=2) + '\n')
 
-# %% ../nbs/13_train.ipynb #5dc97a79
+# %% ../nbs/13_train.ipynb #c8d8fa53
+@contextmanager
+def lock_run(
+    folder: Path,
+):
+    "Keep other runs out of a folder; a crash gives it free again."
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder/'run.lock', blocking=False): yield
+    except Timeout:
+        raise InputError(f'{folder}: another run is writing here') from None
+
+# %% ../nbs/13_train.ipynb #6a369a34
 def fit(
     train: Split,                # training objects
     val: Split,                  # validation objects
@@ -424,35 +440,46 @@ def fit(
     on_row=None,                 # called with the Trainer at each validation
 ) -> Trainer:                    # finished; `best_model` gives its network
     "Train SSR, or SoftRas alone, and keep the best weights (§3.2, §4.2)."
-    run = Trainer(train, val, config, device)
-    folder, leader = folder and Path(folder), process_rank()[0] == 0
+    run, leader = Trainer(train, val, config, device), process_rank()[0] == 0
     about = dict(data=train.name, category=train.category)
-    if folder: open_run(run, folder, resume, about)
-    bar = tqdm(total=config.iterations, initial=run.iteration,
-               desc=config.method, disable=not (progress and leader))
-    last, saved = time.monotonic(), run.iteration
-    while run.iteration < config.iterations and not exhausted(run):
+    folder = folder and Path(folder)
+    with lock_run(folder) if folder and leader else nullcontext():
+        if folder: open_run(run, folder, resume, about)
+        loop(run, folder if leader else None, progress and leader, on_row)
+    return run
+
+# %% ../nbs/13_train.ipynb #6c0396a8
+def loop(
+    run: Trainer,
+    folder: Path | None,   # where to write; None: nowhere
+    progress: bool,        # show a bar
+    on_row,                # called with the Trainer at each validation
+):
+    "Advance, validate and save until the run is done."
+    c, last = run.config, time.monotonic()
+    bar = tqdm(total=c.iterations, initial=run.iteration, desc=c.method,
+               disable=not progress)
+    while not finished(run):
         advance(run)
         bar.update()
-        done = run.iteration == config.iterations
-        if done or run.iteration % config.validate_every == 0:
+        done = finished(run)
+        if done or run.iteration % c.validate_every == 0:
             row = validate(run)
             bar.set_postfix(iou=f'{row["val_iou"]:.3f}',
                             labeled=f'{row["share"]:.0%}')
             if on_row: on_row(run)
+            done = finished(run)
         now = time.monotonic()
         run.seconds, last = run.seconds + now - last, now
-        if done or run.iteration % config.checkpoint_every == 0:
-            if folder and leader: write_run(run, folder)
-            saved = run.iteration
-    if folder and leader and run.iteration > saved: write_run(run, folder)
+        if folder and (done or run.iteration % c.checkpoint_every == 0):
+            write_run(run, folder)
     bar.close()
-    return run
 
-# %% ../nbs/13_train.ipynb #525f86b4
-def exhausted(
+# %% ../nbs/13_train.ipynb #3bcbbfb4
+def finished(
     run: Trainer,
 ) -> bool:
-    "Whether `patience` validations have passed without a better one."
-    since = [r for r in run.rows if r['iteration'] > run.best_iteration]
-    return 0 < run.config.patience <= len(since)
+    "Whether all iterations are done, or `patience` validations in vain."
+    vain = [r for r in run.rows if r['iteration'] > run.best_iteration]
+    return (run.iteration >= run.config.iterations
+            or 0 < run.config.patience <= len(vain))

@@ -113,6 +113,14 @@ def test_the_loss_of_one_pair_is_the_cross_entropy_by_hand():
     assert_close(accuracy, ((p_same > .5).float() + (p_other < .5).float())/2)
 
 
+# %% nbs/11_siamvp.ipynb #bca413a3
+def test_scale_and_shift_change_the_added_loss_only_when_asked_for():
+    images, objects, views = torch.rand(6, 3, 32, 32, generator=seeded()), torch.arange(6) % 2, torch.arange(6)//2
+    def loss(**kw): return siamvp_loss(tiny_siam(), images, objects, views, seeded(), pairs=4, **kw)[0].item()
+    assert loss() == loss(scale=0., shift=0.)
+    assert len({loss(rotate=False), loss(), loss(scale=.3), loss(shift=.3)}) == 4
+
+
 # %% nbs/11_siamvp.ipynb #9a9f77ac
 def test_the_same_seed_gives_the_same_loss():
     images, objects, views = torch.rand(6, 3, 32, 32, generator=seeded()), torch.arange(6) % 2, torch.arange(6)//2

@@ -122,10 +122,21 @@ def test_a_run_is_not_overwritten_nor_resumed_under_other_settings():
         with pytest.raises(InputError, match='not a checkpoint'): fit(train, val, tiny, tmp, resume=True, progress=False)
 
 
-# %% nbs/13_train.ipynb #c1360f37
+# %% nbs/13_train.ipynb #da3e2df1
+def test_two_runs_cannot_share_a_folder_and_a_lock_left_behind_does_not_matter():
+    from filelock import FileLock
+    train, val = built_in(), built_in(count=2, seed=9)
+    with tempfile.TemporaryDirectory() as tmp:
+        with FileLock(f'{tmp}/run.lock'), pytest.raises(InputError, match='another run is writing here'):
+            fit(train, val, tiny, tmp, progress=False)
+        Path(f'{tmp}/run.lock').touch()
+        assert fit(train, val, replace(tiny, iterations=1), tmp, progress=False).iteration == 1
+
+
+# %% nbs/13_train.ipynb #5f780caa
 def test_patience_stops_a_run_that_no_longer_gains():
     run = Trainer(built_in(), built_in(count=1), replace(tiny, patience=2))
     run.best_iteration, run.rows = 4, [dict(iteration=i) for i in (4, 8)]
-    assert not exhausted(run)
+    assert not finished(run)
     run.rows.append(dict(iteration=12))
-    assert exhausted(run)
+    assert finished(run)
