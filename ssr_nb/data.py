@@ -12,7 +12,7 @@ __all__ = ['SPLITS', 'IMAGE_SHAPE', 'VOXEL_SHAPE', 'FILE_NAME', 'BROKEN', 'MOST_
            'check_files', 'check_record', 'check_dataset', 'dataset_info', 'open_picture', 'array_picture',
            'as_picture', 'as_mask', 'letterbox', 'check_picture_alpha', 'load_image']
 
-# %% ../nbs/09_data.ipynb #134e4145
+# %% ../nbs/09_data.ipynb #0d9f32fb
 import hashlib
 import json
 import math
@@ -25,6 +25,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -110,9 +111,10 @@ def one_line(
     text = ' '.join(str(reason).split()) or type(reason).__name__
     return text if len(text) <= 160 else text[:157] + '...'
 
-# %% ../nbs/09_data.ipynb #f8a22616
+# %% ../nbs/09_data.ipynb #ffa25ce6
 BROKEN = (OSError, EOFError, ValueError, RuntimeError, KeyError,
-          OverflowError, zipfile.BadZipFile, zlib.error, struct.error)
+          OverflowError, MemoryError, TokenError, zipfile.BadZipFile,
+          zlib.error, struct.error)
 
 def find_array(
     path: str|Path,  # an npz with one array

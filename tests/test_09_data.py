@@ -132,6 +132,33 @@ def test_a_header_that_promises_too_much_is_refused_before_memory_is_taken():
         assert 'not a readable npz' in message(load_array, path, IMAGE_SHAPE)
 
 
+# %% nbs/09_data.ipynb #f0614e89
+def test_a_header_of_nonsense_is_refused():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'a.npz'
+        for text in (b'('*5000, b'-'*9000, b"'''", b'{"descr": 3}', b'\xff'*50, b"{'descr': '|u1', 'fortran_order': False, 'shape': (4, 3"):
+            for version in (b'\1\0', b'\2\0', b'\3\0', b'\x09\0'):
+                length = struct.pack('<H' if version == b'\1\0' else '<I', len(text))
+                with zipfile.ZipFile(path, 'w') as archive:
+                    archive.writestr('arr_0.npy', b'\x93NUMPY' + version + length + text + bytes(99))
+                assert str(path) in message(load_array, path, (3,))
+
+
+# %% nbs/09_data.ipynb #fe4c29f3
+def test_whatever_byte_of_a_file_is_changed_it_is_read_or_refused():
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'a.npz'
+        for save in (np.savez, np.savez_compressed):
+            save(path, random.integers(0, 9, (4, 30), dtype=np.uint8)); whole = path.read_bytes()
+            for _ in range(400):
+                damaged = bytearray(whole)
+                damaged[random.integers(len(whole))] = random.choice([0, 255, random.integers(256)])
+                path.write_bytes(damaged)
+                try: assert load_array(path, (30,)).shape == (4, 30)
+                except InputError as reason: assert str(path) in str(reason)
+
+
 # %% nbs/09_data.ipynb #e470b1cb
 def test_a_zip_that_claims_more_than_deflate_can_give_is_refused():
     item = IMAGE_SHAPE
