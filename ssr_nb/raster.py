@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['EDGE', 'AREA', 'CHOICES', 'FRAGMENTS', 'BACKENDS', 'pixel_grid', 'edge_vectors', 'edge_distance', 'double_area',
-           'barycentric', 'cutoff', 'score', 'coverage', 'drawn', 'set_aside', 'RasterOptions', 'by_pixels',
-           'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth', 'color_weights', 'paint',
-           'reference_rasterize', 'white', 'choose_backend', 'backend_function', 'check_tensor', 'dispatch',
-           'soft_silhouette', 'soft_rasterize']
+           'is_flat', 'barycentric', 'cutoff', 'score', 'coverage', 'drawn', 'set_aside', 'RasterOptions', 'by_pixels',
+           'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth', 'color_weights', 'reference_nearest',
+           'interpolate', 'paint', 'paint_nearest', 'white', 'reference_rasterize', 'choose_backend',
+           'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette', 'soft_rasterize', 'nearest_face']
 
 # %% ../nbs/02_raster.ipynb #ca5c7702
 import importlib
@@ -32,50 +32,55 @@ def pixel_grid(
     y, x = torch.meshgrid(-x, x, indexing='ij')
     return torch.stack([x, y], -1).reshape(-1, 2)
 
-# %% ../nbs/02_raster.ipynb #6704126f
+# %% ../nbs/02_raster.ipynb #05a3c256
 EDGE = 1e-12  # added to squared edge lengths, NDC**2
 
 def edge_vectors(
-    pixels: Tensor,   # (P, 2) pixel centres
-    corners: Tensor,  # (..., F, 3, 2) projected faces
-) -> tuple[Tensor, Tensor]:  # q (..., P, F, 3, 2), e (..., 1, F, 3, 2)
-    "The way from each corner to each pixel, and to the next corner."
-    start = corners.unsqueeze(-4)
-    return pixels[:, None, None] - start, start.roll(-1, -2) - start
+    pixels: Tensor,   # (..., 2) pixel centres
+    corners: Tensor,  # (..., 3, 2) projected faces
+) -> tuple[Tensor, Tensor]:  # q and e, (..., 3, 2) each
+    "The way from each corner to the pixel, and to the next corner."
+    return pixels.unsqueeze(-2) - corners, corners.roll(-1, -2) - corners
 
 def edge_distance(
-    pixels: Tensor,   # (P, 2) pixel centres
-    corners: Tensor,  # (..., F, 3, 2) projected faces
-) -> Tensor:          # (..., P, F) squared distance to the nearest edge
-    "Squared distance from every pixel to the outline of every face."
+    pixels: Tensor,   # (..., 2) pixel centres
+    corners: Tensor,  # (..., 3, 2) projected faces
+) -> Tensor:          # (...) squared distance to the nearest edge
+    "Squared distance from pixels to the outlines of faces."
     q, e = edge_vectors(pixels, corners)
     t = (q*e).sum(-1)/((e*e).sum(-1) + EDGE)
     foot = q - t.clamp(0, 1)[..., None]*e
     return (foot*foot).sum(-1).min(-1).values
 
-# %% ../nbs/02_raster.ipynb #8361b776
+# %% ../nbs/02_raster.ipynb #6c357276
 AREA = 1e-10  # twice the area below which a face has no inside, NDC**2
 
 def double_area(
-    corners: Tensor,  # (..., F, 3, 2) projected faces
-) -> Tensor:          # (..., F) twice the area, > 0 counter-clockwise
+    corners: Tensor,  # (..., 3, 2) projected faces
+) -> Tensor:          # (...) twice the area, > 0 counter-clockwise
     "Twice the signed area of each face."
     a, b = (corners[..., k, :] - corners[..., 0, :] for k in (1, 2))
     return a[..., 0]*b[..., 1] - a[..., 1]*b[..., 0]
 
+def is_flat(
+    corners: Tensor,  # (..., 3, 2) projected faces
+) -> Tensor:          # (...) bool
+    "Faces without an inside: seen edge-on, or with corners that meet."
+    return double_area(corners).abs() < AREA
+
 def barycentric(
-    pixels: Tensor,   # (P, 2) pixel centres
-    corners: Tensor,  # (..., F, 3, 2) projected faces
-) -> Tensor:          # (..., P, F, 3) weights of the corners; outside: -1
-    "Barycentric coordinates of every pixel in every face."
+    pixels: Tensor,   # (..., 2) pixel centres
+    corners: Tensor,  # (..., 3, 2) projected faces
+) -> Tensor:          # (..., 3) weights of the corners; flat faces: -1
+    "Barycentric coordinates of pixels in faces."
     q, e = edge_vectors(pixels, corners)
     side = e[..., 0]*q[..., 1] - e[..., 1]*q[..., 0]
-    area = double_area(corners)
-    flat = (area.abs() < AREA)[..., None, :, None]
-    area = area.masked_fill(area.abs() < AREA, 1)[..., None, :, None]
-    return (side.roll(-1, -1)/area).masked_fill(flat, -1)
+    flat = is_flat(corners)
+    area = double_area(corners).masked_fill(flat, 1)
+    weights = side.roll(-1, -1)/area[..., None]
+    return weights.masked_fill(flat[..., None], -1)
 
-# %% ../nbs/02_raster.ipynb #44fd18e6
+# %% ../nbs/02_raster.ipynb #a58255c4
 def cutoff(
     sigma: float,     # edge softness
     dist_eps: float,  # smallest probability that counts
@@ -91,14 +96,17 @@ def score(
     dist_eps: float,    # smallest probability that counts
 ) -> Tensor:            # (..., P, F) log-odds; -inf: nothing
     "Log-odds that a pixel belongs to a face (SoftRas, eq. 1)."
-    nearest = barycentric(pixels, corners).min(-1).values
-    inside = nearest >= 0
+    pixels, corners = pixels[:, None], corners.unsqueeze(-4)
+    least = barycentric(pixels, corners).min(-1).values
+    inside = least >= 0
     if distance == 'hard':
         return torch.where(inside, math.inf, -math.inf).to(corners.dtype)
-    d2 = nearest.square()
-    if distance == 'euclidean': d2 = edge_distance(pixels, corners)
+    euclidean = distance == 'euclidean'
+    d2 = edge_distance(pixels, corners) if euclidean else least.square()
+    cut = ~inside & (d2 >= cutoff(sigma, dist_eps))
+    if not euclidean: cut = cut | is_flat(corners)
     x = torch.where(inside, d2, -d2)/sigma
-    return x.masked_fill(~inside & (d2 >= cutoff(sigma, dist_eps)), -math.inf)
+    return x.masked_fill(cut, -math.inf)
 
 # %% ../nbs/02_raster.ipynb #3d46cc55
 def coverage(
@@ -247,7 +255,44 @@ def color_weights(
     background = faces.new_full((1,), background).expand_as(faces[..., :1])
     return torch.cat([faces, background], -1).softmax(-1)
 
-# %% ../nbs/02_raster.ipynb #604164c2
+# %% ../nbs/02_raster.ipynb #b444ef76
+def reference_nearest(
+    face_vertices: Tensor,  # (..., F, 3, 3) NDC x, y and depth z
+    **options,              # see RasterOptions
+) -> Tensor:                # (..., S, S) int64 face number; -1: none
+    "The nearest face at every pixel."
+    o = RasterOptions(**options)
+    seen = drawn(face_vertices, o.near, o.far, o.cull_backfaces)
+    def draw(pixels, faces):
+        corners = faces[..., None, :, :, :2]
+        weights = barycentric(pixels[:, None], corners)
+        z = depth(clip_barycentric(weights), faces[..., None, :, :, 2])
+        held = (weights >= 0).all(-1) & seen[..., None, :]
+        z, face = z.masked_fill(~held, math.inf).min(-1)
+        return face.masked_fill(z.isinf(), -1)[..., None]
+    pixels = pixel_grid(o.image_size, dtype=face_vertices.dtype,
+                        device=face_vertices.device)
+    with torch.no_grad():
+        face = by_pixels(draw, pixels, set_aside(face_vertices, seen))
+    return face[..., 0].unflatten(-1, (o.image_size, o.image_size))
+
+# %% ../nbs/02_raster.ipynb #072fd5c5
+def interpolate(
+    nearest: Tensor,        # (..., S, S) face number; -1: none
+    face_vertices: Tensor,  # (..., F, 3, 3) NDC x, y and depth z
+    values: Tensor,         # (..., F, 3, C) what to show, per corner
+) -> Tensor:                # (..., S, S, C) 0 where there is no face
+    "Values of the nearest face, by barycentric coordinates."
+    size = nearest.shape[-1]
+    pixels = pixel_grid(size, dtype=values.dtype, device=values.device)
+    index = nearest.clamp_min(0).flatten(-2)[..., None, None]
+    corners = face_vertices.take_along_dim(index, -3)[..., :2]
+    weights = clip_barycentric(barycentric(pixels, corners))
+    shown = weights.unsqueeze(-2) @ values.take_along_dim(index, -3)
+    shown = shown.squeeze(-2).unflatten(-2, (size, size))
+    return shown*(nearest >= 0)[..., None]
+
+# %% ../nbs/02_raster.ipynb #199e8a51
 def paint(
     pixels: Tensor,          # (P, 2) pixel centres
     face_vertices: Tensor,   # (..., F, 3, 3) set aside where not seen
@@ -255,44 +300,30 @@ def paint(
     seen: Tensor,            # (..., F) bool
     options: RasterOptions,
 ) -> Tensor:                 # (..., P, 4) RGBA
-    "Colour and coverage of some pixels (SoftRas, eq. 2 and 3)."
-    x = seen_score(pixels, face_vertices, seen, options)
-    weights = barycentric(pixels, face_vertices[..., :2])
-    inside = (weights >= 0).all(-1)
-    has_inside = double_area(face_vertices[..., :2]).abs() >= AREA
-    b = clip_barycentric(weights)
+    "Softmax colour and coverage of some pixels (SoftRas, eq. 2 and 3)."
+    o, corners = options, face_vertices[..., :2]
+    x = seen_score(pixels, face_vertices, seen, o)
+    b = clip_barycentric(barycentric(pixels[:, None], corners.unsqueeze(-4)))
     z = depth(b, face_vertices[..., None, :, :, 2])
-    if options.color == 'hard':
-        candidate = z.masked_fill(~(inside & seen[..., None, :]), math.inf)
-        shown = F.one_hot(candidate.argmin(-1), z.shape[-1]).to(z.dtype)
-        shown = shown*candidate.isfinite()
-        share = torch.cat([shown, 1 - shown.sum(-1, keepdim=True)], -1)
-    else:
-        flat = x.masked_fill(~has_inside[..., None, :], -math.inf)
-        share = color_weights(flat, z, options)
-    mixed = torch.einsum('...pf,...pfk,...fkc->...pc',
-                         share[..., :-1], b, face_colors)
-    rgb = mixed + share[..., -1:]*mixed.new_tensor(options.background)
-    return torch.cat([rgb, coverage(x, options.alpha)[..., None]], -1)
+    solid = x.masked_fill(is_flat(corners).unsqueeze(-2), -math.inf)
+    share = color_weights(solid, z, o)
+    rgb = torch.einsum('...pf,...pfk,...fkc->...pc',
+                       share[..., :-1], b, face_colors)
+    rgb = rgb + share[..., -1:]*rgb.new_tensor(o.background)
+    return torch.cat([rgb, coverage(x, o.alpha)[..., None]], -1)
 
-# %% ../nbs/02_raster.ipynb #0fb03dc5
-def reference_rasterize(
-    face_vertices: Tensor,      # (..., F, 3, 3) NDC x, y and depth z
-    face_colors: Tensor | None, # (..., F, 3, 3) RGB per corner; None: white
-    **options,                  # see RasterOptions
-) -> Tensor:                    # (..., 4, S, S) RGBA
-    "Soft pictures, every pixel against every face (SoftRas, eq. 1 to 6)."
-    o = RasterOptions(**options)
-    if face_colors is None:
-        return white(reference_silhouette(face_vertices, **options), o)
-    seen = drawn(face_vertices, o.near, o.far, o.cull_backfaces)
-    def draw(pixels, faces, colors):
-        return paint(pixels, faces, colors, seen, o)
-    pixels = pixel_grid(o.image_size, dtype=face_vertices.dtype,
-                        device=face_vertices.device)
-    image = by_pixels(draw, pixels, set_aside(face_vertices, seen),
-                      face_colors)
-    return image.mT.unflatten(-1, (o.image_size, o.image_size))
+# %% ../nbs/02_raster.ipynb #6a99036c
+def paint_nearest(
+    nearest: Tensor,         # (..., S, S) face number; -1: none
+    face_vertices: Tensor,   # (..., F, 3, 3)
+    face_colors: Tensor,     # (..., F, 3, 3)
+    alpha: Tensor,           # (..., S, S) coverage
+    background: tuple,       # RGB
+) -> Tensor:                 # (..., 4, S, S) RGBA
+    "The picture with the nearest face's colour."
+    rgb = interpolate(nearest, face_vertices, face_colors)
+    rgb = rgb + (nearest < 0)[..., None]*rgb.new_tensor(background)
+    return torch.cat([rgb, alpha[..., None]], -1).movedim(-1, -3)
 
 def white(
     alpha: Tensor,           # (..., S, S) coverage
@@ -303,7 +334,29 @@ def white(
     rgb = alpha.unsqueeze(-3)*(1 - background) + background
     return torch.cat([rgb, alpha.unsqueeze(-3)], -3)
 
-# %% ../nbs/02_raster.ipynb #bc1604c5
+# %% ../nbs/02_raster.ipynb #7f5e13a7
+def reference_rasterize(
+    face_vertices: Tensor,      # (..., F, 3, 3) NDC x, y and depth z
+    face_colors: Tensor | None, # (..., F, 3, 3) RGB per corner; None: white
+    **options,                  # see RasterOptions
+) -> Tensor:                    # (..., 4, S, S) RGBA
+    "Soft pictures, every pixel against every face (SoftRas, eq. 1 to 6)."
+    o = RasterOptions(**options)
+    if face_colors is None or o.color == 'hard':
+        alpha = reference_silhouette(face_vertices, **options)
+        if face_colors is None: return white(alpha, o)
+        return paint_nearest(reference_nearest(face_vertices, **options),
+                             face_vertices, face_colors, alpha, o.background)
+    seen = drawn(face_vertices, o.near, o.far, o.cull_backfaces)
+    def draw(pixels, faces, colors):
+        return paint(pixels, faces, colors, seen, o)
+    pixels = pixel_grid(o.image_size, dtype=face_vertices.dtype,
+                        device=face_vertices.device)
+    image = by_pixels(draw, pixels, set_aside(face_vertices, seen),
+                      face_colors)
+    return image.mT.unflatten(-1, (o.image_size, o.image_size))
+
+# %% ../nbs/02_raster.ipynb #b5287aac
 BACKENDS = {'reference': 'raster', 'cpu': 'raster_cpu', 'triton': 'raster_gpu'}
 
 def choose_backend(
@@ -323,14 +376,15 @@ def choose_backend(
 
 def backend_function(
     backend: str,  # a key of BACKENDS
-    task: str,     # 'silhouette' or 'rasterize'
+    task: str,     # 'silhouette', 'rasterize' or 'nearest'
 ):
     "The function of a backend that does the task, imported on first use."
-    if backend == 'reference': return globals()[f'reference_{task}']
+    dense = globals()[f'reference_{task}']
+    if backend == 'reference': return dense
     module = importlib.import_module(f'ssr_nb.{BACKENDS[backend]}')
-    return getattr(module, task)
+    return getattr(module, task, dense)
 
-# %% ../nbs/02_raster.ipynb #58c7d002
+# %% ../nbs/02_raster.ipynb #297effc6
 def check_tensor(
     name: str,      # of the argument
     value: Tensor,  # (..., F, 3, 3)
@@ -349,7 +403,7 @@ def check_tensor(
                          f'found {bad} NaN or Inf')
 
 def dispatch(
-    task: str,                  # 'silhouette' or 'rasterize'
+    task: str,                  # 'silhouette', 'rasterize' or 'nearest'
     backend: str,               # 'auto' or a key of BACKENDS
     tensors: tuple,             # faces, and colours or None
     options: dict,              # what the task takes of RasterOptions
@@ -416,3 +470,18 @@ def soft_rasterize(
                    cull_backfaces=cull_backfaces)
     tensors = face_vertices, face_colors
     return dispatch('rasterize', backend, tensors, options)
+
+# %% ../nbs/02_raster.ipynb #002d5294
+def nearest_face(
+    face_vertices: Tensor,       # (B, F, 3, 3) NDC x, y and depth z
+    *,
+    image_size: int = 64,        # height and width, pixels
+    near: float = 1.,            # nearest depth that is drawn
+    far: float = 100.,           # farthest depth that is drawn
+    backend: str = 'auto',       # 'reference', 'cpu', 'triton'
+    cull_backfaces: bool = False,# leave faces out that look away
+) -> Tensor:                     # (B, S, S) int64 face number; -1: none
+    "The face in front at every pixel. InputError names a wrong argument."
+    options = dict(image_size=image_size, near=near, far=far,
+                   cull_backfaces=cull_backfaces)
+    return dispatch('nearest', backend, (face_vertices,), options)
