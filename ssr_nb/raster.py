@@ -139,7 +139,7 @@ def set_aside(
     safe = face_vertices.new_tensor([0., 0., 1.])
     return torch.where(seen[..., None, None], face_vertices, safe)
 
-# %% ../nbs/02_raster.ipynb #42add702
+# %% ../nbs/02_raster.ipynb #cfe94106
 CHOICES = {'distance': ('euclidean', 'barycentric', 'hard'),
            'alpha': ('prod', 'sum', 'hard'),
            'color': ('softmax', 'hard')}
@@ -166,8 +166,9 @@ class RasterOptions:
                 raise InputError(f'{name}: expected one of {allowed}, '
                                  f'found {getattr(self, name)!r}')
         size = self.image_size
-        if size != int(size) or size < 1:
-            raise InputError(f'image_size: expected 1 or more, found {size}')
+        if not hasattr(size, '__index__') or size < 1:
+            raise InputError('image_size: expected a whole number from 1 on, '
+                             f'found {size!r}')
         for name in ('sigma', 'gamma', 'near'):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f'{name}: expected a positive number, '
@@ -356,7 +357,7 @@ def reference_rasterize(
                       face_colors)
     return image.mT.unflatten(-1, (o.image_size, o.image_size))
 
-# %% ../nbs/02_raster.ipynb #b5287aac
+# %% ../nbs/02_raster.ipynb #ce553e65
 BACKENDS = {'reference': 'raster', 'cpu': 'raster_cpu', 'triton': 'raster_gpu'}
 
 def choose_backend(
@@ -364,13 +365,18 @@ def choose_backend(
     face_vertices: Tensor,  # what it will draw
 ) -> str:                   # a key of BACKENDS
     "The backend for a tensor. InputError for an unknown name."
+    kind = face_vertices.device.type, face_vertices.dtype
+    if name == 'reference': return name
+    if name == 'cpu' and kind != ('cpu', torch.float32):
+        raise InputError(f"backend: 'cpu' draws float32 on the cpu, "
+                         f'found {kind[1]} on {kind[0]}')
     if name in BACKENDS: return name
     if name != 'auto':
         raise InputError(f"backend: expected 'auto' or one of "
                          f'{tuple(BACKENDS)}, found {name!r}')
-    if face_vertices.dtype != torch.float32: return 'reference'
+    if kind[1] != torch.float32: return 'reference'
     fast = {'cpu': ('cpu', 'numba'), 'cuda': ('triton', 'triton')}
-    backend, needs = fast.get(face_vertices.device.type, ('reference', ''))
+    backend, needs = fast.get(kind[0], ('reference', ''))
     here = backend == 'reference' or importlib.util.find_spec(needs)
     return backend if here else 'reference'
 
@@ -384,7 +390,7 @@ def backend_function(
     module = importlib.import_module(f'ssr_nb.{BACKENDS[backend]}')
     return getattr(module, task, dense)
 
-# %% ../nbs/02_raster.ipynb #297effc6
+# %% ../nbs/02_raster.ipynb #9242ee65
 def check_tensor(
     name: str,      # of the argument
     value: Tensor,  # (..., F, 3, 3)
@@ -412,13 +418,16 @@ def dispatch(
     for name, value in zip(('face_vertices', 'face_colors'), tensors):
         if value is not None: check_tensor(name, value)
     faces = tensors[0]
-    if any(t is not None and t.shape != faces.shape for t in tensors):
-        raise InputError(f'face_colors: expected shape {tuple(faces.shape)}'
-                         f', found {tuple(tensors[1].shape)}')
+    like = lambda t: (tuple(t.shape), t.device.type)
+    if any(t is not None and like(t) != like(faces) for t in tensors):
+        raise InputError(f'face_colors: expected {like(faces)}, '
+                         f'found {like(tensors[1])}')
     RasterOptions(**options)
     lead = faces.shape[:-3]
-    flat = [t if t is None else t.reshape(lead.numel(), *t.shape[-3:])
-            for t in tensors]
+    dtype = torch.promote_types(faces.dtype, torch.float32)
+    flat = [t if t is None else
+            t.to(dtype).reshape(lead.numel(), *t.shape[-3:]) for t in tensors]
+    faces = flat[0]
     draw = backend_function(choose_backend(backend, faces), task)
     picture = draw(*flat, **options)
     return picture.reshape(*lead, *picture.shape[1:])
@@ -443,7 +452,7 @@ def soft_silhouette(
                    cull_backfaces=cull_backfaces)
     return dispatch('silhouette', backend, (face_vertices,), options)
 
-# %% ../nbs/02_raster.ipynb #63ad03bb
+# %% ../nbs/02_raster.ipynb #28fd640b
 def soft_rasterize(
     face_vertices: Tensor,       # (B, F, 3, 3) NDC x, y and depth z
     face_colors: Tensor | None = None,  # (B, F, 3, 3) RGB per corner
@@ -465,8 +474,8 @@ def soft_rasterize(
     "Differentiable pictures. InputError names a wrong argument."
     options = dict(image_size=image_size, sigma=sigma, gamma=gamma,
                    dist_eps=dist_eps, near=near, far=far,
-                   background=tuple(background), distance=distance,
-                   alpha=alpha, color=color, eps=eps,
+                   background=tuple(map(float, background)),
+                   distance=distance, alpha=alpha, color=color, eps=eps,
                    cull_backfaces=cull_backfaces)
     tensors = face_vertices, face_colors
     return dispatch('rasterize', backend, tensors, options)

@@ -270,7 +270,7 @@ def fragments(n, frame, f, o, s):
     elif o.distance == 1: barycentric(n, frame, f, o, s)
     else: yes_or_no(n, frame, f, o, s)
 
-# %% ../nbs/03_raster_cpu.ipynb #047fab69
+# %% ../nbs/03_raster_cpu.ipynb #6efddd5f
 @kernel
 def multiply(q, top, bottom, left, right, s):
     "Multiply a box's pixels by 1 + e."
@@ -289,7 +289,8 @@ def add(q, top, bottom, left, right, s, hard):
         row = q[r, left:right]
         for c in range(row.size):
             e = s[k + c]
-            row[c] = max(row[c], f4(e > ONE)) if hard else row[c] + e/(ONE + e)
+            if hard: row[c] = max(row[c], f4(e > ONE))
+            else: row[c] += e/(ONE + e)
         k += row.size
 
 # %% ../nbs/03_raster_cpu.ipynb #0561fe67
@@ -711,7 +712,7 @@ def rasterize(
     return Picture.apply(face_vertices, face_colors, soft_options(o),
                          (behind, *o.background))
 
-# %% ../nbs/03_raster_cpu.ipynb #5e73a09b
+# %% ../nbs/03_raster_cpu.ipynb #e27f5565
 def bench(
     batch: int = 8,                # images
     level: int = 3,                # icosphere: 20 * 4**level faces
@@ -723,7 +724,7 @@ def bench(
 ) -> list[dict]:                   # one row a backend and task
     "Median milliseconds an image, candidates measured in turns."
     faces = workload(batch, level).to(device)
-    options = dict(sigma=1e-4, dist_eps=1e-10, image_size=image_size) | options
+    options = dict(dist_eps=1e-10, image_size=image_size) | options
     def finished(call):
         def wait():
             call()

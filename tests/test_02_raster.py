@@ -100,10 +100,10 @@ def test_culling_keeps_clockwise_faces():
     assert drawn(both, 1., 100., True).tolist() == [False, True]
 
 
-# %% nbs/02_raster.ipynb #2c64314c
+# %% nbs/02_raster.ipynb #8f29a8c8
 def test_a_wrong_option_is_named():
     for name, value in [('sigma', 0), ('dist_eps', 1.), ('alpha', 'product'), ('far', .5),
-                        ('image_size', 0), ('gamma', math.nan), ('background', (1, 2))]:
+                        ('image_size', 0), ('image_size', 6.5), ('gamma', math.nan), ('background', (1, 2))]:
         with pytest.raises(InputError, match=name): RasterOptions(**{name: value})
 
 
@@ -274,10 +274,10 @@ def test_nan_and_wrong_shapes_are_named():
     with pytest.raises(InputError, match='backend'): soft_silhouette(triangle[None, None], backend='gpu')
 
 
-# %% nbs/02_raster.ipynb #51e14672
+# %% nbs/02_raster.ipynb #d2c47706
 def test_importing_the_contract_imports_no_compiler():
     code = "import sys, ssr_nb.raster; assert not {'numba', 'triton'} & set(sys.modules)"
-    subprocess.run([sys.executable, '-c', code], check=True)
+    done = subprocess.run([sys.executable, '-c', code], check=True)
 
 
 # %% nbs/02_raster.ipynb #aec57d93
@@ -287,6 +287,20 @@ def test_without_colours_a_white_object_stands_before_the_background():
     assert_close(picture[:, 3], alpha)
     assert_close(picture[:, 1], alpha + .5*(1 - alpha))
     assert_close(picture[:, 2], torch.ones_like(alpha))
+
+
+# %% nbs/02_raster.ipynb #9c0d623b
+def test_half_precision_is_drawn_in_float32():
+    half = triangle[None, None].to(torch.bfloat16).requires_grad_()
+    alpha = soft_silhouette(half, backend='reference')
+    alpha.sum().backward()
+    assert alpha.dtype == torch.float32 and half.grad.dtype == torch.bfloat16
+
+
+# %% nbs/02_raster.ipynb #cf6c7f80
+def test_the_fast_backend_refuses_what_it_cannot_draw():
+    with pytest.raises(InputError, match='backend.*float32'):
+        soft_silhouette(triangle[None, None].double(), backend='cpu')
 
 
 # %% nbs/02_raster.ipynb #d19aecf9
