@@ -255,7 +255,7 @@ def sample_texture(
     lower = texel(top + 1, left)*(1 - fx) + texel(top + 1, left + 1)*fx
     return upper*(1 - fy) + lower*fy
 
-# %% ../nbs/05_render.ipynb #7d899cd4
+# %% ../nbs/05_render.ipynb #1244b7d8
 def _surface(
     mesh: Mesh,         # what is drawn
     projected: Tensor,  # (V, 3)
@@ -266,6 +266,8 @@ def _surface(
         uv = interpolate(projected, mesh.faces, ids, mesh.uvs, mesh.face_uvs)
         return sample_texture(mesh.texture, uv)
     if mesh.vertex_colors is None: return projected.new_ones(1)
+    corners = mesh.vertex_colors[mesh.faces]                     # (F, 3, 3)
+    if (corners == corners[:, :1]).all(): return _pick(corners[:, 0], ids)
     return interpolate(projected, mesh.faces, ids, mesh.vertex_colors)
 
 def _render_view(mesh, viewpoint, image_size, supersample, light, half_angle):

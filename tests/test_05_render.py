@@ -258,6 +258,16 @@ def test_with_one_sample_a_pixel_the_picture_is_the_reference_s_hard_one():
     assert_close(crisp/255, soft, atol=.6/255, rtol=0)
 
 
+# %% nbs/05_render.ipynb #8d4b2a7d
+def test_faces_of_one_color_look_the_same_picked_or_interpolated():
+    mesh = letter()
+    loose = mesh.vertices[mesh.faces].flatten(0, 1), torch.arange(3*len(mesh.faces)).view(-1, 3)
+    colors = torch.rand(len(mesh.faces), 3, generator=torch.Generator().manual_seed(0)).repeat_interleave(3, 0)
+    nearly = colors.clone(); nearly[0, 0] += 1e-4                                 # no longer one color: interpolated
+    picked, mixed = (render_views(Mesh(*loose, vertex_colors=c), viewpoint_ring(3)) for c in (colors, nearly))
+    assert (picked.int() - mixed.int()).abs().max() <= 1
+
+
 # %% nbs/05_render.ipynb #ad769de5
 def test_the_soft_picture_tends_to_the_crisp_one():
     mesh, ring = letter(), viewpoint_ring(3)
