@@ -107,13 +107,13 @@ def check_config(
 
 METHODS = 'ssr', 'softras'
 
-# %% ../nbs/13_train.ipynb #3b195156
+# %% ../nbs/13_train.ipynb #4271ad50
 PRESETS = {
     'paper': SSRConfig(),
     'small': SSRConfig(
         iterations=800, batch=16, lr=1e-3, decay_at=650, level=2, width=16,
         hidden=256, features=128, siam_size=32, siam_width=16,
-        siam_features=256, siam_kernels=(5, 4, 3), siam_lr=1e-3,
+        siam_features=256, siam_kernels=(5, 4, 3), siam_lr=1e-3, siam_pairs=0,
         cycle=100, gate=.98, validate_every=50, checkpoint_every=100)}
 
 # %% ../nbs/13_train.ipynb #b554c250
