@@ -6,10 +6,11 @@
 __all__ = ['FAST', 'inlined', 'f4', 'ZERO', 'HALF', 'ONE', 'TWO', 'BAND', 'LANE', 'E', 'UA', 'UB', 'JX', 'JY', 'UP', 'NEAREST',
            'WEIGHT', 'RED', 'GREEN', 'BLUE', 'SHARE', 'SCRATCH', 'workload', 'interleaved', 'forward_backward',
            'kernel', 'fast_exp', 'Soft', 'soft_options', 'Face', 'prepare', 'drawn', 'box', 'box_frame', 'pixel',
-           'foot', 'weights', 'odds', 'euclidean', 'barycentric', 'yes_or_no', 'fragments', 'multiply', 'add', 'bands',
-           'band', 'cover', 'collect', 'alpha_pull', 'uncover', 'Announce', 'pool', 'over_images', 'finish',
-           'Silhouette', 'soft_alpha', 'silhouette', 'fade', 'clipped', 'rows3', 'mix', 'spread', 'paint', 'b_pull',
-           'color_pull', 'hidden', 'unpaint', 'Picture', 'nearest_faces', 'nearest', 'rasterize', 'bench']
+           'foot', 'weights', 'odds', 'euclidean', 'barycentric', 'yes_or_no', 'fragments', 'multiply', 'add', 'fill',
+           'settle', 'bands', 'band', 'cover', 'collect', 'alpha_pull', 'uncover', 'Announce', 'pool', 'over_images',
+           'Silhouette', 'soft_alpha', 'silhouette', 'fade', 'clipped', 'rows3', 'mix', 'spread', 'divide', 'paint',
+           'b_pull', 'color_pull', 'hidden', 'lift', 'unpaint', 'Picture', 'nearest_faces', 'nearest', 'rasterize',
+           'bench']
 
 # %% ../nbs/03_raster_cpu.ipynb #f8edfb99
 import functools
@@ -293,6 +294,24 @@ def add(q, top, bottom, left, right, s, hard):
             else: row[c] += e/(ONE + e)
         k += row.size
 
+# %% ../nbs/03_raster_cpu.ipynb #5620d554
+@kernel
+def fill(plane, value):
+    "Set a plane to a number: less to compile than a slice."
+    for r in range(plane.shape[0]):
+        for c in range(plane.shape[1]): plane[r, c] = value
+
+@kernel
+def settle(q, alpha, count, o):
+    "Coverage of an image; q becomes the factor of its derivative."
+    for r in range(o.size):
+        for c in range(o.size):
+            k = q[r, c]
+            if o.alpha == 0: alpha[r, c], q[r, c] = ONE - ONE/k, ONE/k
+            elif o.alpha == 1:
+                alpha[r, c], q[r, c] = k/f4(count), ONE/f4(count)
+            else: alpha[r, c], q[r, c] = k, ZERO
+
 # %% ../nbs/03_raster_cpu.ipynb #0561fe67
 @inlined
 def bands(top, bottom, left, right):  # -> rows, columns of a band
@@ -307,12 +326,13 @@ def band(y, x, rows, columns, bottom, right, o):
     frame = box_frame(y, x, xx - x, o.size)
     return yy, xx, ((xx - x)*(yy - y) + 7)//8*8, frame
 
-# %% ../nbs/03_raster_cpu.ipynb #7d51df1f
+# %% ../nbs/03_raster_cpu.ipynb #318884f9
 @kernel
-def cover(start, stop, faces, o, q):
-    "Collect odds of all faces in q, for images start to stop."
+def cover(start, stop, faces, o, q, alpha):
+    "Coverage and its factor q, for images start to stop."
     s = np.empty(SCRATCH, np.float32)
     for b in range(start, stop):
+        fill(q[b], f4(o.alpha == 0))
         for j in range(faces.shape[1]):
             v = faces[b, j]
             f = prepare(v)
@@ -325,6 +345,7 @@ def cover(start, stop, faces, o, q):
                     fragments(n, frame, f, o, s)
                     if o.alpha == 0: multiply(q[b], y, yy, x, xx, s)
                     else: add(q[b], y, yy, x, xx, s, o.alpha == 2)
+        settle(q[b], alpha[b], faces.shape[1], o)
 
 # %% ../nbs/03_raster_cpu.ipynb #42914133
 @inlined
@@ -357,15 +378,20 @@ def alpha_pull(n, o, s):
         gcy += jy*uc
     return gax, gay, gbx, gby, gcx, gcy
 
-# %% ../nbs/03_raster_cpu.ipynb #922cbe01
+# %% ../nbs/03_raster_cpu.ipynb #4b92e05d
 @kernel
-def uncover(start, stop, faces, o, upstream, grad):
+def uncover(start, stop, faces, o, factor, upstream, grad):
     "Gradient of the corners, for images start to stop."
     s = np.empty(SCRATCH, np.float32)
+    up = np.empty((1, o.size, o.size), np.float32)
     for b in range(start, stop):
+        for r in range(o.size):
+            for c in range(o.size):
+                up[0, r, c] = factor[b, r, c]*upstream[b, r, c]
         for j in range(faces.shape[1]):
             v = faces[b, j]
             f = prepare(v)
+            fill(grad[b, j], ZERO)
             if not drawn(v, f, o): continue
             y0, y1, x0, x1 = box(v, o)
             rows, columns = bands(y0, y1, x0, x1)
@@ -373,11 +399,11 @@ def uncover(start, stop, faces, o, upstream, grad):
                 for x in range(x0, x1, columns):
                     yy, xx, n, frame = band(y, x, rows, columns, y1, x1, o)
                     fragments(n, frame, f, o, s)
-                    collect(upstream[b], 1, y, yy, x, xx, s[UP:])
+                    collect(up, 1, y, yy, x, xx, s[UP:])
                     g = alpha_pull(n, o, s)
                     for k in range(6): grad[b, j, k//2, k%2] += g[k]
 
-# %% ../nbs/03_raster_cpu.ipynb #8ef0a642
+# %% ../nbs/03_raster_cpu.ipynb #4195843b
 class Announce(event.Listener):
     "Says once that a compilation is going on."
     said = False
@@ -386,7 +412,7 @@ class Announce(event.Listener):
         if Announce.said: return
         Announce.said = True
         print('ssr_nb: compiling the rasterizer for this processor, once '
-              '(about 10 seconds)', file=sys.stderr, flush=True)
+              '(some seconds)', file=sys.stderr, flush=True)
 
     def on_end(self, _): pass
 
@@ -415,25 +441,16 @@ def over_images(
              for a, b in zip(cuts, cuts[1:])]
     for task in tasks: task.result()
 
-# %% ../nbs/03_raster_cpu.ipynb #68e9ff7c
-def finish(
-    q: Tensor,   # what was collected
-    count: int,  # number of faces
-    o: Soft,
-) -> tuple[Tensor, Tensor]:  # coverage, factor of its derivative
-    "From collected odds to coverage."
-    if o.alpha == 0: return 1 - q.reciprocal(), q.reciprocal()
-    if o.alpha == 1: return q/count, torch.full_like(q, 1/count)
-    return q, torch.zeros_like(q)
-
+# %% ../nbs/03_raster_cpu.ipynb #6b382b30
 class Silhouette(torch.autograd.Function):
     "Coverage by the kernels, with the gradient derived by hand."
     @staticmethod
     def forward(ctx, faces, o):
         faces = faces.detach().contiguous()
-        q = faces.new_full((len(faces), o.size, o.size), float(o.alpha == 0))
-        over_images(cover, len(faces), faces.numpy(), o, q.numpy())
-        alpha, factor = finish(q, faces.shape[1], o)
+        alpha = faces.new_empty(len(faces), o.size, o.size)
+        factor = torch.empty_like(alpha)
+        over_images(cover, len(faces), faces.numpy(), o, factor.numpy(),
+                    alpha.numpy())
         ctx.save_for_backward(faces, factor)
         ctx.o = o
         return alpha
@@ -442,10 +459,10 @@ class Silhouette(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
         faces, factor = ctx.saved_tensors
-        grad = torch.zeros_like(faces)
-        upstream = (factor*upstream).unsqueeze(1).contiguous()
+        grad = torch.empty_like(faces)
         over_images(uncover, len(faces), faces.numpy(), ctx.o,
-                    upstream.numpy(), grad.numpy())
+                    factor.numpy(), upstream.contiguous().numpy(),
+                    grad.numpy())
         return grad, None
 
 # %% ../nbs/03_raster_cpu.ipynb #6ec7631a
@@ -509,7 +526,7 @@ def mix(n, frame, f, o, v, colors, s):
         s[i + GREEN] = s[i + GREEN]*old + new*(ca*ga + cb*gb + cc*gc)
         s[i + BLUE] = s[i + BLUE]*old + new*(ca*ba + cb*bb + cc*bc)
 
-# %% ../nbs/03_raster_cpu.ipynb #b65b2afa
+# %% ../nbs/03_raster_cpu.ipynb #491bb725
 @inlined
 def spread(planes, count, top, bottom, left, right, h):
     "Copy lanes back to a box's pixels of some planes."
@@ -520,10 +537,20 @@ def spread(planes, count, top, bottom, left, right, h):
             k += 1
 
 @kernel
-def paint(start, stop, faces, colors, o, planes):
-    "Collect odds, depth, weight and RGB, for images start to stop."
+def divide(planes, image):
+    "RGB of an image; the weight becomes its inverse."
+    for r in range(planes.shape[1]):
+        for c in range(planes.shape[2]):
+            share = ONE/planes[2, r, c]
+            planes[2, r, c] = share
+            for k in range(3): image[k, r, c] = planes[3 + k, r, c]*share
+
+@kernel
+def paint(start, stop, faces, colors, o, empty, planes, image):
+    "RGBA, and the planes of odds, depth and weight behind it."
     s = np.empty(SCRATCH, np.float32)
     for b in range(start, stop):
+        for k in range(6): fill(planes[b, k], empty[k])
         for j in range(faces.shape[1]):
             v = faces[b, j]
             f = prepare(v)
@@ -541,6 +568,8 @@ def paint(start, stop, faces, colors, o, planes):
                     collect(rest, 5, y, yy, x, xx, s[NEAREST:])
                     mix(n, frame, f, o, v, colors[b, j], s)
                     spread(rest, 5, y, yy, x, xx, s[NEAREST:])
+        settle(planes[b, 0], image[b, 3], faces.shape[1], o)
+        divide(planes[b], image[b])
 
 # %% ../nbs/03_raster_cpu.ipynb #229a74ed
 @inlined
@@ -600,15 +629,33 @@ def hidden(n, v, o, s):
     for i in range(n): farthest = max(farthest, s[i + NEAREST])
     return (farthest - front)*o.depth_scale < f4(-50)
 
-# %% ../nbs/03_raster_cpu.ipynb #32a7a13c
+# %% ../nbs/03_raster_cpu.ipynb #cf3c7d1f
 @kernel
-def unpaint(start, stop, faces, colors, o, upstream, grad, color_grad):
+def lift(planes, image, upstream, up):
+    "What the fragments of an image need: UP, NEAREST, ... SHARE."
+    for r in range(planes.shape[1]):
+        for c in range(planes.shape[2]):
+            up[0, r, c] = planes[0, r, c]*upstream[3, r, c]
+            up[1, r, c], up[2, r, c] = planes[1, r, c], planes[2, r, c]
+            mean = ZERO
+            for k in range(3):
+                up[3 + k, r, c] = upstream[k, r, c]
+                mean += upstream[k, r, c]*image[k, r, c]
+            up[6, r, c] = mean
+
+@kernel
+def unpaint(start, stop, faces, colors, o, planes, image, upstream,
+            grad, color_grad):
     "Gradients of corners and colours, for images start to stop."
     s = np.empty(SCRATCH, np.float32)
+    up = np.empty((7, o.size, o.size), np.float32)
     for b in range(start, stop):
+        lift(planes[b], image[b], upstream[b], up)
         for j in range(faces.shape[1]):
             v = faces[b, j]
             f = prepare(v)
+            fill(grad[b, j], ZERO)
+            fill(color_grad[b, j], ZERO)
             if not drawn(v, f, o): continue
             y0, y1, x0, x1 = box(v, o)
             rows, columns = bands(y0, y1, x0, x1)
@@ -616,7 +663,7 @@ def unpaint(start, stop, faces, colors, o, upstream, grad, color_grad):
                 for x in range(x0, x1, columns):
                     yy, xx, n, frame = band(y, x, rows, columns, y1, x1, o)
                     fragments(n, frame, f, o, s)
-                    collect(upstream[b], 7, y, yy, x, xx, s[UP:])
+                    collect(up, 7, y, yy, x, xx, s[UP:])
                     if f.flat or hidden(n, v, o, s):
                         p = alpha_pull(n, o, s)
                         for k in range(6): grad[b, j, k//2, k%2] += p[k]
@@ -626,36 +673,31 @@ def unpaint(start, stop, faces, colors, o, upstream, grad, color_grad):
                         grad[b, j, k//3, k%3] += g[k]
                         color_grad[b, j, k//3, k%3] += h[k]
 
-# %% ../nbs/03_raster_cpu.ipynb #b30b1685
+# %% ../nbs/03_raster_cpu.ipynb #21b05c3a
 class Picture(torch.autograd.Function):
-    "Colour and coverage by the fused kernels."
+    "Colour and coverage by the kernels."
     @staticmethod
-    def forward(ctx, faces, colors, o, background):
+    def forward(ctx, faces, colors, o, behind, background):
         faces, colors = (t.detach().contiguous() for t in (faces, colors))
-        start = faces.new_tensor([o.alpha == 0, *background[:1], 1,
-                                  *background[1:]])[:, None, None]
-        planes = start.repeat(len(faces), 1, o.size, o.size)
+        empty = np.array([o.alpha == 0, behind, 1, *background], np.float32)
+        image = faces.new_empty(len(faces), 4, o.size, o.size)
+        planes = faces.new_empty(len(faces), 6, o.size, o.size)
         over_images(paint, len(faces), faces.numpy(), colors.numpy(), o,
-                    planes.numpy())
-        alpha, factor = finish(planes[:, :1], faces.shape[1], o)
-        share = planes[:, 2:3].reciprocal()
-        rgb = planes[:, 3:]*share
-        ctx.save_for_backward(faces, colors, factor, planes[:, 1:2].clone(),
-                              share, rgb)
+                    empty, planes.numpy(), image.numpy())
+        ctx.save_for_backward(faces, colors, planes, image)
         ctx.o = o
-        return torch.cat([rgb, alpha], 1)
+        return image
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
-        faces, colors, factor, nearest, share, rgb = ctx.saved_tensors
-        rest, alpha = upstream[:, :3], upstream[:, 3:]
-        mean = (rest*rgb).sum(1, keepdim=True)
-        planes = torch.cat([factor*alpha, nearest, share, rest, mean], 1)
-        grad, color_grad = torch.zeros_like(faces), torch.zeros_like(faces)
+        faces, colors, planes, image = ctx.saved_tensors
+        grad, color_grad = torch.empty_like(faces), torch.empty_like(faces)
         over_images(unpaint, len(faces), faces.numpy(), colors.numpy(),
-                    ctx.o, planes.numpy(), grad.numpy(), color_grad.numpy())
-        return grad, color_grad, None, None
+                    ctx.o, planes.numpy(), image.numpy(),
+                    upstream.contiguous().numpy(), grad.numpy(),
+                    color_grad.numpy())
+        return grad, color_grad, None, None, None
 
 # %% ../nbs/03_raster_cpu.ipynb #5d8968ba
 @kernel
@@ -679,7 +721,7 @@ def nearest_faces(start, stop, faces, o, index, closest):
                         closest[b, y, x0 + i] = close
                         index[b, y, x0 + i] = j
 
-# %% ../nbs/03_raster_cpu.ipynb #954118d1
+# %% ../nbs/03_raster_cpu.ipynb #319a43c2
 def nearest(
     face_vertices: Tensor,  # (B, F, 3, 3) float32 on the CPU
     **options,              # see RasterOptions
@@ -710,7 +752,7 @@ def rasterize(
                              o.background)
     behind = o.far - o.eps*(o.far - o.near)
     return Picture.apply(face_vertices, face_colors, soft_options(o),
-                         (behind, *o.background))
+                         behind, o.background)
 
 # %% ../nbs/03_raster_cpu.ipynb #e27f5565
 def bench(
