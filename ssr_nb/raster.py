@@ -6,13 +6,15 @@
 __all__ = ['EDGE', 'AREA', 'CHOICES', 'FRAGMENTS', 'BACKENDS', 'pixel_grid', 'edge_vectors', 'edge_distance', 'double_area',
            'is_flat', 'barycentric', 'cutoff', 'score', 'coverage', 'drawn', 'set_aside', 'RasterOptions', 'by_pixels',
            'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth', 'color_weights', 'reference_nearest',
-           'interpolate', 'paint', 'paint_nearest', 'white', 'reference_rasterize', 'choose_backend',
-           'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette', 'soft_rasterize', 'nearest_face']
+           'interpolate', 'paint', 'paint_nearest', 'white', 'reference_rasterize', 'installed', 'load',
+           'choose_backend', 'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette', 'soft_rasterize',
+           'nearest_face']
 
-# %% ../nbs/02_raster.ipynb #ca5c7702
+# %% ../nbs/02_raster.ipynb #8eaaa8e5
 import importlib
 import importlib.util
 import math
+import sys
 from dataclasses import asdict, dataclass
 
 import torch
@@ -357,8 +359,23 @@ def reference_rasterize(
                       face_colors)
     return image.mT.unflatten(-1, (o.image_size, o.image_size))
 
-# %% ../nbs/02_raster.ipynb #ce553e65
+# %% ../nbs/02_raster.ipynb #72116c90
 BACKENDS = {'reference': 'raster', 'cpu': 'raster_cpu', 'triton': 'raster_gpu'}
+
+def installed(
+    package: str,
+) -> bool:
+    "Could a package be imported?"
+    return importlib.util.find_spec(package) is not None
+
+def load(
+    module: str,
+) -> bool:
+    "Import a module; torch.compile does so while it traces."
+    return bool(importlib.import_module(module))
+
+# torch.compiler.assume_constant_result, without importing the compiler
+installed._dynamo_marked_constant = load._dynamo_marked_constant = True
 
 def choose_backend(
     name: str,              # 'auto' or a key of BACKENDS
@@ -377,7 +394,7 @@ def choose_backend(
     if kind[1] != torch.float32: return 'reference'
     fast = {'cpu': ('cpu', 'numba'), 'cuda': ('triton', 'triton')}
     backend, needs = fast.get(kind[0], ('reference', ''))
-    here = backend == 'reference' or importlib.util.find_spec(needs)
+    here = backend == 'reference' or installed(needs)
     return backend if here else 'reference'
 
 def backend_function(
@@ -385,10 +402,13 @@ def backend_function(
     task: str,     # 'silhouette', 'rasterize' or 'nearest'
 ):
     "The function of a backend that does the task, imported on first use."
-    dense = globals()[f'reference_{task}']
+    dense = {'silhouette': reference_silhouette,
+             'rasterize': reference_rasterize,
+             'nearest': reference_nearest}[task]
     if backend == 'reference': return dense
-    module = importlib.import_module(f'ssr_nb.{BACKENDS[backend]}')
-    return getattr(module, task, dense)
+    module = f'ssr_nb.{BACKENDS[backend]}'
+    load(module)
+    return getattr(sys.modules[module], task, dense)
 
 # %% ../nbs/02_raster.ipynb #9242ee65
 def check_tensor(
