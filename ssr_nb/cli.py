@@ -11,8 +11,9 @@ __all__ = ['BAD_FILES', 'File', 'Folder', 'Flag', 'Device', 'Data', 'SHOWN', 'co
            'open_demo', 'enter_worker', 'demo_worker', 'show_progress', 'train_both', 'demo_table', 'demo_lead',
            'demo_facts', 'write_meshes', 'demo_data', 'demo']
 
-# %% ../nbs/16_cli.ipynb #faea104f
+# %% ../nbs/16_cli.ipynb #1638a174
 import errno
+import inspect
 import io
 import json
 import multiprocessing
@@ -66,7 +67,7 @@ def complaint(
         where = f'{error.filename}: ' if error.filename else ''
         return where + error.strerror.lower()
 
-# %% ../nbs/16_cli.ipynb #f23277a4
+# %% ../nbs/16_cli.ipynb #2882558a
 def command(
     name: str,   # as typed in a shell
 ):               # decorator of a function of the words behind the name
@@ -82,6 +83,10 @@ def command(
             except KeyboardInterrupt:
                 print(f'{name}: stopped', file=sys.stderr)
                 return 130
+            except BrokenPipeError:   # the reader has left, as in | head
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, sys.stdout.fileno())
+                return 141
             except (InputError, OSError) as error:
                 if (line := complaint(error)) is None: raise
                 print(f'{name}: {line}', file=sys.stderr)
@@ -122,7 +127,7 @@ Folder = Annotated[Path, arg(metavar='FOLDER')]
 Flag = FlagCreatePairsOff[bool]
 Device = Literal['cpu', 'cuda']
 
-# %% ../nbs/16_cli.ipynb #27a31d1e
+# %% ../nbs/16_cli.ipynb #6bafc5f7
 @dataclass(frozen=True)
 class Make:
     """Make a data set, of built-in shapes or of your own meshes.
@@ -130,12 +135,15 @@ class Make:
     For example
       ssr_data make shapes --categories plane chair --count 40
       ssr_data make mine --meshes models
+
     where models holds one folder of mesh files for each category.
     """
     folder: Positional[Folder]   # to make: new or empty
-    meshes: Folder|None = None   # of <category>/<any name>.obj, .glb, …; none: built-in shapes
+    # of <category>/<any name>.obj, .glb, …; none: built-in shapes
+    meshes: Folder|None = None
     categories: tuple[str, ...] = ()   # names, e.g. plane chair; none: all
-    count: int|None = None       # objects of each category; none: 100 built-in ones, or all meshes
+    # objects of each category; none: 100 built-in ones, or all meshes
+    count: int|None = None
     seed: int = 0                # another number, other shapes and splits
     up: str = '+y'               # axis that points up in your meshes
     front: str = '+z'            # axis that points to the front in them
@@ -188,7 +196,7 @@ def data(
     if isinstance(options, Make): make_data(options)
     print(markdown_table(dataset_info(options.folder)))
 
-# %% ../nbs/16_cli.ipynb #810fa910
+# %% ../nbs/16_cli.ipynb #9b5d56e8
 @dataclass(frozen=True)
 class Train:
     """Train a network that makes a mesh of one image.
@@ -196,13 +204,16 @@ class Train:
     For example
       ssr_train shapes --category plane --labeled 2 --method ssr
       ssr_train shapes --category plane --labeled 0 --method softras
+
     The second one sees the viewpoints of all objects: as good as it gets.
     """
     data: Positional[Folder]     # data set, see ssr_data
     category: str                # name or WordNet id: chair or 03001627
     config: OmitArgPrefixes[SSRConfig]
-    preset: Literal['small', 'paper'] = 'small'   # where the values below start from; paper wants a GPU
-    out: Folder|None = None      # run folder; none: runs/<category>_<method>_<labeled>_<seed>
+    # where the values below start from; paper wants a GPU
+    preset: Literal['small', 'paper'] = 'small'
+    # run folder; none: runs/<category>_<method>_<labeled>_<seed>
+    out: Folder|None = None
     resume: Flag = False         # go on with the run in the folder
     threads: int = 1             # of the CPU; more are often slower
     quiet: Flag = False          # no progress bar
@@ -218,7 +229,7 @@ def find_preset(
             return value or following
     return 'small'
 
-# %% ../nbs/16_cli.ipynb #a7d284b7
+# %% ../nbs/16_cli.ipynb #da717dd6
 def parse_train(
     words: list[str],
 ) -> Train:
@@ -227,7 +238,7 @@ def parse_train(
     missing = tyro.MISSING_NONPROP
     default = Train(missing, missing, PRESETS[preset], preset)
     options = parse(Train, words, 'ssr_train', default=default,
-                    description=Train.__doc__)
+                    description=inspect.cleandoc(Train.__doc__))
     if options.threads < 1:
         raise InputError(f'--threads: at least 1, not {options.threads}')
     if options.device == 'cuda' and not torch.cuda.is_available():
@@ -237,17 +248,17 @@ def parse_train(
     name = f'{options.category}_{c.method}_{c.labeled or "all"}_{c.seed}'
     return replace(options, out=Path('runs')/name)
 
-# %% ../nbs/16_cli.ipynb #8cad8649
+# %% ../nbs/16_cli.ipynb #60193da5
 def resume_line(
     folder: Path,       # of a run that was stopped
     words: list[str],   # behind ssr_train
 ) -> str:
     "What to say after an interrupt: what is kept, and how to go on."
-    again = shlex.join(['ssr_train', *words])
-    if not (folder/'checkpoint.pt').exists():
+    again, path = shlex.join(['ssr_train', *words]), folder/'checkpoint.pt'
+    if not path.exists():
         return f'stopped before its first checkpoint; begin again: {again}'
     if '--resume' not in words: again += ' --resume'
-    done = int(read_run(folder).iterations)
+    done = torch.load(path, weights_only=True)['iteration']
     return (f'stopped; {folder} keeps the checkpoint of iteration {done}; '
             f'go on with: {again}')
 
@@ -321,7 +332,7 @@ def evaluate(
             f'object {n} {result["per_object"][n]:.3f}'
             for n in result[name]))
 
-# %% ../nbs/16_cli.ipynb #b9f5bf4a
+# %% ../nbs/16_cli.ipynb #76ae2570
 @dataclass(frozen=True)
 class Predict:
     """Make a mesh of one image.
@@ -332,7 +343,8 @@ class Predict:
     """
     run: Positional[Path]    # run folder, or a .safetensors file of one
     image: Positional[File]  # of any size: with alpha, or with a mask
-    out: Annotated[Path, arg(aliases=('-o',), metavar='FILE')]   # mesh to write: .obj .ply .stl .off .glb
+    # mesh to write: .obj .ply .stl .off .glb
+    out: Annotated[Path, arg(aliases=('-o',), metavar='FILE')]
     mask: File|None = None   # image whose bright part is the object
 
 @command('ssr_predict')
@@ -345,7 +357,7 @@ def predict(
     save_mesh(mesh, o.out)
     print(f'{o.out}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces')
 
-# %% ../nbs/16_cli.ipynb #9c6354d1
+# %% ../nbs/16_cli.ipynb #67fdcde6
 @dataclass(frozen=True)
 class Render:
     """Draw a mesh from a viewpoint.
@@ -354,13 +366,17 @@ class Render:
       ssr_render chair.obj --azimuth 30 --elevation 20 -o view.png
     """
     mesh: Positional[File]       # .obj .glb .gltf .ply .stl .off …
-    out: Annotated[Path, arg(aliases=('-o',), metavar='FILE')]   # PNG to write, transparent around the object
-    azimuth: float = 0.          # degrees around the vertical; the published views go in steps of -15
+    # PNG to write, transparent around the object
+    out: Annotated[Path, arg(aliases=('-o',), metavar='FILE')]
+    # degrees around the vertical; the published views go in steps of -15
+    azimuth: float = 0.
     elevation: float = 30.       # degrees above the horizon
     distance: float = 2.732      # of the eye from the origin
-    half_angle: float = 15.      # of the camera, degrees: half its field of view
+    # of the camera, degrees: half its field of view
+    half_angle: float = 15.
     size: int = 256              # of the image, pixels
-    fit: Literal['auto', 'always', 'never'] = 'auto'   # scale into the unit cube; auto: where it does not lie in it
+    # scale into the unit cube; auto: where it does not lie in it
+    fit: Literal['auto', 'always', 'never'] = 'auto'
     soft: Flag = False           # draw with the soft rasterizer
     sigma: float = 1e-5          # softness of edges, with --soft
     gamma: float = 1e-4          # softness of the depth order, with --soft
@@ -420,7 +436,7 @@ def render(
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, 'png')
     print(f'{o.out}: {o.size} × {o.size} pixels')
 
-# %% ../nbs/16_cli.ipynb #48265096
+# %% ../nbs/16_cli.ipynb #c13ae8c8
 @dataclass(frozen=True)
 class Bench:
     """Measure the soft rasterizer: forward and backward, time an image.
@@ -429,9 +445,11 @@ class Bench:
       ssr_bench --faces 320 1280 --image-size 64 --backends reference cpu
     """
     batch: int = 16                     # images at a time (reference: 1)
-    faces: tuple[int, ...] = (320, 1280)   # of a sphere: 20, 80, 320, 1280, 5120, …
+    # of a sphere: 20, 80, 320, 1280, 5120, …
+    faces: tuple[int, ...] = (320, 1280)
     image_size: tuple[int, ...] = (64,)    # pixels
-    backends: tuple[Literal['reference', 'cpu', 'triton'], ...] = ('reference', 'cpu')   # to compare
+    # to compare
+    backends: tuple[Literal['reference', 'cpu', 'triton'], ...] = ('reference', 'cpu')
     threads: tuple[int, ...] = (1,)     # of the CPU
     color: Flag = False                 # with colours, not only silhouettes
     rounds: int = 5                     # of which the median is shown
@@ -533,7 +551,7 @@ def bench(
           f'{torch.__version__}; times an image, medians')
     print(markdown_table(rows))
 
-# %% ../nbs/16_cli.ipynb #050c41e1
+# %% ../nbs/16_cli.ipynb #bc22c624
 @dataclass(frozen=True)
 class Demo:
     """SoftRas and SSR side by side on built-in shapes, with a report.
@@ -541,16 +559,21 @@ class Demo:
     For example
       ssr_demo
       ssr_demo --out cars --category car --labeled 2 --seed 1
+
     The same command again goes on where it was stopped.
     """
     out: Folder = Path('demo')   # gets data, runs, meshes and report.html
     category: str = 'plane'      # one of the 13, e.g. plane, chair, car
     labeled: int = 2             # objects whose viewpoints are known
-    seed: int = 0                # of the shapes, the labeled objects and the networks
-    count: int = 100             # objects: 70 for training, 10, 20 for the test
+    # of the shapes, the labeled objects and the networks
+    seed: int = 0
+    # objects: 70 for training, 10, 20 for the test
+    count: int = 100
     iterations: int = 600        # of each training
-    rule: Literal['agreement', 'confidence', 'joint'] = 'agreement'   # which pseudo-labels SSR believes
-    fresh: Flag = False          # begin anew, replacing what an earlier demo made there
+    # which pseudo-labels SSR believes: the paper's rules, or joint (ours)
+    rule: Literal['agreement', 'confidence', 'joint'] = 'joint'
+    # begin anew, replacing what an earlier demo made there
+    fresh: Flag = False
 
 def demo_config(
     o: Demo,

@@ -158,19 +158,21 @@ def markdown_table(
     cells = [[cell.replace('|', r'\|') for cell in line] for line in lines]
     return '\n'.join(f'| {" | ".join(line)} |' for line in cells)
 
-# %% ../nbs/14_evaluate.ipynb #f9d29fcc
+# %% ../nbs/14_evaluate.ipynb #cbf05e13
 def html_table(
     rows: list[dict],   # the first one names the columns
 ) -> str:
-    "Rows as a table in HTML; numbers aligned at the right."
+    "Rows as a table in HTML; columns of numbers aligned at the right."
+    def is_number(v): return not isinstance(v, str) or v.endswith('%')
+    columns = list(rows[0]) if rows else []
+    right = {c for c in columns if any(is_number(r.get(c)) for r in rows)}
     def line(tag, values):
-        return '<tr>' + ''.join(
-            f'<{tag}{number(v)}>{html.escape(cell_text(v))}</{tag}>'
-            for v in values) + '</tr>'
-    def number(value): return '' if isinstance(value, str) else ' class=n'
-    if not rows: return '<table></table>'
-    body = [line('td', [row.get(c) for c in rows[0]]) for row in rows]
-    return ('<table><thead>' + line('th', rows[0]) + '</thead><tbody>'
+        cells = (f'<{tag}{" class=n"*(c in right)}>'
+                 f'{html.escape(cell_text(v))}</{tag}>'
+                 for c, v in zip(columns, values))
+        return f'<tr>{"".join(cells)}</tr>'
+    body = [line('td', [row.get(c) for c in columns]) for row in rows]
+    return (f'<table><thead>{line("th", columns)}</thead><tbody>'
             + '\n'.join(body) + '</tbody></table>')
 
 # %% ../nbs/14_evaluate.ipynb #95f22458
@@ -252,11 +254,11 @@ def views_figure(
     ax.legend(frameon=False)
     return figure
 
-# %% ../nbs/14_evaluate.ipynb #568cfa39
+# %% ../nbs/14_evaluate.ipynb #e73b1d24
 def plot_columns(
     ax,
     runs: dict,        # name -> RunRecord
-    columns: dict,     # column of metrics.csv -> (line style, what to call it)
+    columns: dict,     # column of metrics.csv -> (line style, its name)
 ):
     "Columns of the logs of some runs against the iteration."
     for name, run in runs.items():
@@ -359,7 +361,7 @@ def gallery_figure(
         ax.set_title(label if seen else f'{label},\nturned', fontsize=9)
     return figure
 
-# %% ../nbs/14_evaluate.ipynb #602a3d4f
+# %% ../nbs/14_evaluate.ipynb #c0fac8c8
 def data_uri(
     content: bytes,
     kind: str = 'image/png',
@@ -382,7 +384,7 @@ def picture_bytes(
     "Pixels as WebP where that can be written, else as PNG."
     image, buffer = Image.fromarray(pixels.transpose(1, 2, 0)), io.BytesIO()
     kind = 'webp' if features.check('webp') else 'png'
-    image.save(buffer, kind, quality=80, method=6)
+    image.save(buffer, kind, quality=80)
     return buffer.getvalue(), f'image/{kind}'
 
 # %% ../nbs/14_evaluate.ipynb #7d329d99
