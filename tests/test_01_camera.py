@@ -19,8 +19,8 @@ def random_eyes(*shape):
     return torch.randn(*shape, 3, generator=seed, dtype=torch.float64)
 
 
-# %% nbs/01_camera.ipynb #8fb3637b
-def test_the_eye_starts_in_front_and_walks_towards_plus_x():
+# %% nbs/01_camera.ipynb #c9582b24
+def test_the_eye_starts_at_minus_z_and_walks_towards_plus_x():
     assert_close(eye_from_angles(2., 0., 0.), torch.tensor([0., 0, -2]))
     assert_close(eye_from_angles(2., 0., 90.), torch.tensor([2., 0, 0]))
     assert_close(eye_from_angles(2., 30., 0.), torch.tensor([0., 1, -rt3]))
@@ -46,8 +46,8 @@ def test_the_ring_has_24_views_fifteen_degrees_apart():
     with pytest.raises(InputError, match='count'): viewpoint_ring(0)
 
 
-# %% nbs/01_camera.ipynb #6c77621a
-def test_from_in_front_x_is_right_and_y_is_up_and_depth_grows_away():
+# %% nbs/01_camera.ipynb #b2fb697a
+def test_from_azimuth_0_x_is_right_and_y_is_up_and_depth_grows_away():
     points = torch.tensor([[0., 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
     seen = look_at(points, torch.tensor([0., 0, -2]))
     assert_close(seen, torch.tensor([[0., 0, 2], [1, 0, 2], [0, 1, 2], [0, 0, 3]]))
@@ -59,9 +59,9 @@ def test_from_plus_x_the_world_s_z_is_to_the_right():
     assert_close(seen, torch.tensor([[0., 0, 1], [0, 1, 2], [1, 0, 2]]))
 
 
-# %% nbs/01_camera.ipynb #60738ddc
-def test_walking_to_negative_azimuth_turns_the_front_to_the_right_of_the_image():
-    nose = torch.tensor([[0., 0, -1]])  # a nose towards the camera of view 0
+# %% nbs/01_camera.ipynb #08a7f005
+def test_walking_to_negative_azimuth_turns_what_was_near_to_the_right_of_the_image():
+    nose = torch.tensor([[0., 0, -1]])  # it points at the camera of view 0
     eyes = eye_from_angles(*viewpoint_ring()[[0, 1, 6]].T)
     seen = look_at(nose, eyes)[:, 0, 0]
     assert_close(seen, torch.tensor([0, math.sin(math.radians(15)), 1]))
@@ -125,6 +125,13 @@ def test_the_gradient_of_perspective_matches_finite_differences():
     assert torch.autograd.gradcheck(perspective, points)
 
 
+# %% nbs/01_camera.ipynb #c8946bf4
+def test_a_size_is_one_whole_number_or_two():
+    assert picture_size(64) == (64, 64) and picture_size((48, 64)) == (48, 64) == picture_size([48, 64])
+    for wrong in 0, 6.5, (4, 0), (1, 2, 3), '64', (4, -4), None:
+        with pytest.raises(InputError, match='image_size'): picture_size(wrong)
+
+
 # %% nbs/01_camera.ipynb #e11c738a
 def test_in_view_0_the_top_right_of_an_object_is_the_top_right_of_its_image():
     corner = torch.tensor([[.3, .5, 0]])
@@ -166,3 +173,52 @@ def test_wrong_shapes_are_refused_by_name():
 def test_every_device_projects_alike(device):
     vertices, viewpoints = random_eyes(24, 7).float()*.2, viewpoint_ring()
     assert_close(project(vertices.to(device), viewpoints.to(device)).cpu(), project(vertices, viewpoints))
+
+
+# %% nbs/01_camera.ipynb #20c09e71
+def test_parallel_rays_shrink_nothing():
+    points = torch.tensor([[.3, -.4, 2.], [.3, -.4, 20.]])
+    assert_close(orthographic(points, .5), torch.tensor([[.6, -.8, 2.], [.6, -.8, 20.]]))
+    for wrong in 0, -1., math.inf, math.nan:
+        with pytest.raises(InputError, match='half_width'): orthographic(points, wrong)
+
+
+# %% nbs/01_camera.ipynb #c340437d
+def test_from_far_away_through_a_narrow_angle_perspective_is_orthographic():
+    points, angle = torch.rand(9, 3, generator=torch.Generator().manual_seed(0)).double() - .5, 1e-3
+    far = points + torch.tensor([0, 0, 1/math.tan(math.radians(angle))])
+    assert_close(perspective(far, angle)[:, :2], orthographic(points)[:, :2], atol=2e-5, rtol=0)
+
+
+# %% nbs/01_camera.ipynb #5dd0a079
+def test_a_corner_of_the_image_is_at_its_pixel_s_corner_and_v_goes_down():
+    matrix = torch.eye(3, 4)                                     # u = x/z, v = y/z
+    seen = project_matrix(torch.tensor([[0., 0, 1], [64, 64, 1], [32, 16, 1], [6, 6, 2]]), matrix)
+    assert_close(seen, torch.tensor([[-1, 1, 1], [1, -1, 1], [0, .5, 1], [-1 + 3/32, 1 - 3/32, 2]]))
+    wide = project_matrix(torch.tensor([[0., 0, 1], [64, 32, 1]]), matrix, (32, 64))
+    assert_close(wide, torch.tensor([[-1, .5, 1], [1, -.5, 1]]))
+
+
+# %% nbs/01_camera.ipynb #84b9ad01
+def test_a_viewpoint_written_as_a_matrix_shows_the_same_from_the_same_eye():
+    vertices, viewpoints = random_eyes(3, 7)*.2, viewpoint_ring(3).double()
+    axes, eye = camera_axes(eye_from_angles(*viewpoints.T)), eye_from_angles(*viewpoints.T)
+    for height, width in (64, 64), (30, 50), (50, 31):
+        f = max(height, width)/2/math.tan(math.radians(15))
+        K = torch.tensor([[f, 0, width/2], [0, f, height/2], [0, 0, 1]], dtype=torch.float64)
+        R = torch.tensor([1., -1, 1], dtype=torch.float64).diag() @ axes
+        matrix = K @ torch.cat([R, -R @ eye[..., None]], -1)
+        assert_close(project_matrix(vertices, matrix, (height, width)), project(vertices, viewpoints))
+        assert_close(matrix_eye(matrix), eye)
+
+
+# %% nbs/01_camera.ipynb #0160538e
+def test_the_gradient_of_a_matrix_camera_matches_finite_differences_and_stays_finite_beside_the_eye():
+    matrix = torch.eye(3, 4, dtype=torch.float64).requires_grad_()
+    points = (random_eyes(5).abs() + torch.tensor([0, 0, 3.])).requires_grad_()
+    assert torch.autograd.gradcheck(project_matrix, (points, matrix))
+    beside = torch.tensor([[1., 1, 0], [1, 1, -2]], requires_grad=True)
+    seen = project_matrix(beside, torch.eye(3, 4))
+    seen.sum().backward()
+    assert seen.isfinite().all() and beside.grad.isfinite().all()
+    with pytest.raises(InputError, match='matrix'): project_matrix(points, torch.eye(4))
