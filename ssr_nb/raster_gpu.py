@@ -457,21 +457,22 @@ def uncover_faces(faces, keep, upstream, grad, count, chunks, patches, o,
         row, col = stride(row, col, lane, left, right, RUN)
     put_all(grad + image*count*9, j, g, (bottom > top) & (j < count), False)
 
-# %% ../nbs/04_raster_gpu.ipynb #9b5f40e3
+# %% ../nbs/04_raster_gpu.ipynb #e88d0519
 def walk(
     function,        # a backward kernel
+    at_once: int,    # faces of a program
     faces: Tensor,   # (B, F, 3, 3) contiguous
     kinds: Kinds,
     soft: Soft,
     *tensors,        # what the kernel reads and writes besides
 ):
     "Launch a backward kernel for all faces and patches."
-    chunks = -(-faces.shape[1]//CUT.faces)
+    chunks = -(-faces.shape[1]//at_once)
     patches = (-(-kinds.size//CUT.patch))**2
     launch(function, len(faces)*chunks*patches, faces, *tensors,
            faces.shape[1], chunks, patches, soft, SIZE=kinds.size,
            PATCH=CUT.patch, DISTANCE=kinds.distance, ALPHA=kinds.alpha,
-           CULL=kinds.cull, FACES=CUT.faces, RUN=CUT.run)
+           CULL=kinds.cull, FACES=at_once, RUN=CUT.run)
 
 @torch.library.custom_op('ssr_nb::uncover', mutates_args=())
 def uncover(
@@ -484,8 +485,8 @@ def uncover(
     "The gradient of `cover`, one program for a few faces."
     faces, upstream = faces.contiguous(), upstream.contiguous()
     grad = torch.zeros_like(faces)
-    walk(uncover_faces, faces, Kinds(*kinds), Soft(*soft), keep, upstream,
-         grad)
+    walk(uncover_faces, CUT.faces, faces, Kinds(*kinds), Soft(*soft), keep,
+         upstream, grad)
     return grad
 
 @uncover.register_fake
@@ -721,7 +722,7 @@ def unpaint_faces(faces, colors, picture, state, upstream, grad, color_grad,
     put_all(grad + image*count*9, j, g, ok, True)
     put_all(color_grad + image*count*9, j, k, ok, True)
 
-# %% ../nbs/04_raster_gpu.ipynb #99e64412
+# %% ../nbs/04_raster_gpu.ipynb #d7940a30
 @torch.library.custom_op('ssr_nb::unpaint', mutates_args=())
 def unpaint(
     faces: Tensor,       # (B, F, 3, 3) float32
@@ -735,8 +736,8 @@ def unpaint(
     "The gradient of `paint`, one program for a few faces."
     faces, colors = faces.contiguous(), colors.contiguous()
     grads = torch.zeros_like(faces), torch.zeros_like(colors)
-    walk(unpaint_faces, faces, Kinds(*kinds), Soft(*soft), colors, picture,
-         state, upstream.contiguous(), *grads)
+    walk(unpaint_faces, CUT.faces//2, faces, Kinds(*kinds), Soft(*soft),
+         colors, picture, state, upstream.contiguous(), *grads)
     return grads
 
 @unpaint.register_fake
