@@ -7,10 +7,10 @@ __all__ = ['EDGE', 'AREA', 'CHOICES', 'FRAGMENTS', 'BACKENDS', 'pixel_grid', 'ed
            'is_flat', 'barycentric', 'cutoff', 'score', 'coverage', 'drawn', 'set_aside', 'RasterOptions', 'by_pixels',
            'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth', 'color_weights', 'reference_nearest',
            'interpolate', 'paint', 'paint_nearest', 'white', 'reference_rasterize', 'installed', 'load',
-           'choose_backend', 'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette', 'soft_rasterize',
-           'nearest_face']
+           'choose_backend', 'backend_function', 'inscribe', 'draw_inscribed', 'check_tensor', 'dispatch',
+           'soft_silhouette', 'soft_rasterize', 'nearest_face']
 
-# %% ../nbs/02_raster.ipynb #8eaaa8e5
+# %% ../nbs/02_raster.ipynb #2999f4b3
 import importlib
 import importlib.util
 import math
@@ -22,16 +22,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from .camera import picture_size
 from .mesh import InputError
 
-# %% ../nbs/02_raster.ipynb #3ce74776
+# %% ../nbs/02_raster.ipynb #c5d4ce7b
 def pixel_grid(
-    size: int,  # image height and width
-    **kw,       # dtype, device
-) -> Tensor:    # (size*size, 2) pixel centres, row by row from the top left
-    "Pixel centres of a square image, x right and y up, in [-1, 1]."
-    x = (2*torch.arange(size, **kw) + 1 - size)/size
-    y, x = torch.meshgrid(-x, x, indexing='ij')
+    size,     # pixels: one side, or (height, width)
+    **kw,     # dtype, device
+) -> Tensor:  # (height*width, 2) pixel centres, row by row from the top left
+    "Pixel centres of an image, x right and y up; the longer in [-1, 1]."
+    x, y = ((2*torch.arange(n, **kw) + 1 - n)/max(picture_size(size))
+            for n in reversed(picture_size(size)))
+    y, x = torch.meshgrid(-y, x, indexing='ij')
     return torch.stack([x, y], -1).reshape(-1, 2)
 
 # %% ../nbs/02_raster.ipynb #05a3c256
@@ -141,7 +143,7 @@ def set_aside(
     safe = face_vertices.new_tensor([0., 0., 1.])
     return torch.where(seen[..., None, None], face_vertices, safe)
 
-# %% ../nbs/02_raster.ipynb #cfe94106
+# %% ../nbs/02_raster.ipynb #0ad82486
 CHOICES = {'distance': ('euclidean', 'barycentric', 'hard'),
            'alpha': ('prod', 'sum', 'hard'),
            'color': ('softmax', 'hard')}
@@ -149,7 +151,7 @@ CHOICES = {'distance': ('euclidean', 'barycentric', 'hard'),
 @dataclass(frozen=True)
 class RasterOptions:
     "Everything but the faces. InputError names a wrong value."
-    image_size: int = 64         # height and width, pixels
+    image_size: int = 64         # pixels: one side, or (height, width)
     sigma: float = 1e-4          # edge softness, NDC**2
     gamma: float = 1e-4          # softness of the depth order
     dist_eps: float = 1e-4       # smallest probability that counts
@@ -167,10 +169,7 @@ class RasterOptions:
             if getattr(self, name) not in allowed:
                 raise InputError(f'{name}: expected one of {allowed}, '
                                  f'found {getattr(self, name)!r}')
-        size = self.image_size
-        if not hasattr(size, '__index__') or size < 1:
-            raise InputError('image_size: expected a whole number from 1 on, '
-                             f'found {size!r}')
+        picture_size(self.image_size)
         for name in ('sigma', 'gamma', 'near'):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f'{name}: expected a positive number, '
@@ -203,7 +202,7 @@ def by_pixels(
     else: parts = [draw(chunk, *tensors) for chunk in chunks]
     return torch.cat(parts, -2)
 
-# %% ../nbs/02_raster.ipynb #7c528346
+# %% ../nbs/02_raster.ipynb #aaf35cbf
 def seen_score(
     pixels: Tensor,          # (P, 2) pixel centres
     face_vertices: Tensor,   # (..., F, 3, 3) set aside where not seen
@@ -227,7 +226,7 @@ def reference_silhouette(
     pixels = pixel_grid(o.image_size, dtype=face_vertices.dtype,
                         device=face_vertices.device)
     alpha = by_pixels(draw, pixels, set_aside(face_vertices, seen))
-    return alpha[..., 0].unflatten(-1, (o.image_size, o.image_size))
+    return alpha[..., 0].unflatten(-1, picture_size(o.image_size))
 
 # %% ../nbs/02_raster.ipynb #64c80c48
 def clip_barycentric(
@@ -258,7 +257,7 @@ def color_weights(
     background = faces.new_full((1,), background).expand_as(faces[..., :1])
     return torch.cat([faces, background], -1).softmax(-1)
 
-# %% ../nbs/02_raster.ipynb #b444ef76
+# %% ../nbs/02_raster.ipynb #32bb97c9
 def reference_nearest(
     face_vertices: Tensor,  # (..., F, 3, 3) NDC x, y and depth z
     **options,              # see RasterOptions
@@ -277,22 +276,22 @@ def reference_nearest(
                         device=face_vertices.device)
     with torch.no_grad():
         face = by_pixels(draw, pixels, set_aside(face_vertices, seen))
-    return face[..., 0].unflatten(-1, (o.image_size, o.image_size))
+    return face[..., 0].unflatten(-1, picture_size(o.image_size))
 
-# %% ../nbs/02_raster.ipynb #072fd5c5
+# %% ../nbs/02_raster.ipynb #3ee5a620
 def interpolate(
     nearest: Tensor,        # (..., S, S) face number; -1: none
     face_vertices: Tensor,  # (..., F, 3, 3) NDC x, y and depth z
     values: Tensor,         # (..., F, 3, C) what to show, per corner
 ) -> Tensor:                # (..., S, S, C) 0 where there is no face
     "Values of the nearest face, by barycentric coordinates."
-    size = nearest.shape[-1]
+    size = nearest.shape[-2:]
     pixels = pixel_grid(size, dtype=values.dtype, device=values.device)
     index = nearest.clamp_min(0).flatten(-2)[..., None, None]
     corners = face_vertices.take_along_dim(index, -3)[..., :2]
     weights = clip_barycentric(barycentric(pixels, corners))
     shown = weights.unsqueeze(-2) @ values.take_along_dim(index, -3)
-    shown = shown.squeeze(-2).unflatten(-2, (size, size))
+    shown = shown.squeeze(-2).unflatten(-2, size)
     return shown*(nearest >= 0)[..., None]
 
 # %% ../nbs/02_raster.ipynb #199e8a51
@@ -337,7 +336,7 @@ def white(
     rgb = alpha.unsqueeze(-3)*(1 - background) + background
     return torch.cat([rgb, alpha.unsqueeze(-3)], -3)
 
-# %% ../nbs/02_raster.ipynb #7f5e13a7
+# %% ../nbs/02_raster.ipynb #b24d5b1b
 def reference_rasterize(
     face_vertices: Tensor,      # (..., F, 3, 3) NDC x, y and depth z
     face_colors: Tensor | None, # (..., F, 3, 3) RGB per corner; None: white
@@ -357,7 +356,7 @@ def reference_rasterize(
                         device=face_vertices.device)
     image = by_pixels(draw, pixels, set_aside(face_vertices, seen),
                       face_colors)
-    return image.mT.unflatten(-1, (o.image_size, o.image_size))
+    return image.mT.unflatten(-1, picture_size(o.image_size))
 
 # %% ../nbs/02_raster.ipynb #72116c90
 BACKENDS = {'reference': 'raster', 'cpu': 'raster_cpu', 'triton': 'raster_gpu'}
@@ -410,7 +409,35 @@ def backend_function(
     load(module)
     return getattr(sys.modules[module], task, dense)
 
-# %% ../nbs/02_raster.ipynb #9242ee65
+# %% ../nbs/02_raster.ipynb #99ce9a4a
+def inscribe(
+    image_size,  # pixels: one side, or (height, width)
+) -> tuple:      # side; shift (x, y) in NDC; rows, columns to keep
+    "Where an image lies in the square one around it."
+    height, width = picture_size(image_size)
+    side = max(height, width)
+    top, left = (side - height)//2, (side - width)//2
+    shift = (2*left + width - side)/side, (side - 2*top - height)/side
+    return side, shift, slice(top, top + height), slice(left, left + width)
+
+def draw_inscribed(
+    draw,           # (faces, *others, image_size=, **options) -> (..., S, S)
+    faces: Tensor,  # (B, F, 3, 3)
+    *others,        # colours
+    image_size,     # pixels: one side, or (height, width)
+    **options,
+) -> Tensor:        # (..., H, W)
+    "Draw a square picture and keep its middle."
+    side, (right, up), rows, columns = inscribe(image_size)
+    if right or up:
+        x, y, z = faces.unbind(-1)
+        faces = torch.stack([x + right, y + up, z], -1)
+    square = draw(faces, *others, image_size=side, **options)
+    height, width = picture_size(image_size)
+    if height == width: return square
+    return square[..., rows, columns]
+
+# %% ../nbs/02_raster.ipynb #20098a1d
 def check_tensor(
     name: str,      # of the argument
     value: Tensor,  # (..., F, 3, 3)
@@ -449,14 +476,14 @@ def dispatch(
             t.to(dtype).reshape(lead.numel(), *t.shape[-3:]) for t in tensors]
     faces = flat[0]
     draw = backend_function(choose_backend(backend, faces), task)
-    picture = draw(*flat, **options)
+    picture = draw_inscribed(draw, *flat, **options)
     return picture.reshape(*lead, *picture.shape[1:])
 
-# %% ../nbs/02_raster.ipynb #45957d7b
+# %% ../nbs/02_raster.ipynb #53de2e50
 def soft_silhouette(
     face_vertices: Tensor,       # (B, F, 3, 3) NDC x, y and depth z
     *,
-    image_size: int = 64,        # height and width, pixels
+    image_size: int | tuple = 64,# pixels: one side, or (height, width)
     sigma: float = 1e-4,         # edge softness, NDC**2
     dist_eps: float = 1e-4,      # smallest probability that counts
     near: float = 1.,            # nearest depth that is drawn
@@ -465,19 +492,19 @@ def soft_silhouette(
     distance: str = 'euclidean', # or 'barycentric', 'hard'
     alpha: str = 'prod',         # or 'sum', 'hard'
     cull_backfaces: bool = False,# leave faces out that look away
-) -> Tensor:                     # (B, S, S) coverage in [0, 1]
+) -> Tensor:                     # (B, H, W) coverage in [0, 1]
     "Differentiable silhouettes. InputError names a wrong argument."
     options = dict(image_size=image_size, sigma=sigma, dist_eps=dist_eps,
                    near=near, far=far, distance=distance, alpha=alpha,
                    cull_backfaces=cull_backfaces)
     return dispatch('silhouette', backend, (face_vertices,), options)
 
-# %% ../nbs/02_raster.ipynb #28fd640b
+# %% ../nbs/02_raster.ipynb #d994b3d1
 def soft_rasterize(
     face_vertices: Tensor,       # (B, F, 3, 3) NDC x, y and depth z
     face_colors: Tensor | None = None,  # (B, F, 3, 3) RGB per corner
     *,
-    image_size: int = 64,        # height and width, pixels
+    image_size: int | tuple = 64,# pixels: one side, or (height, width)
     sigma: float = 1e-4,         # edge softness, NDC**2
     gamma: float = 1e-4,         # softness of the depth order
     dist_eps: float = 1e-4,      # smallest probability that counts
@@ -490,7 +517,7 @@ def soft_rasterize(
     color: str = 'softmax',      # or 'hard': the nearest face
     eps: float = 1e-3,           # the background's normalised depth
     cull_backfaces: bool = False,# leave faces out that look away
-) -> Tensor:                     # (B, 4, S, S) RGBA
+) -> Tensor:                     # (B, 4, H, W) RGBA
     "Differentiable pictures. InputError names a wrong argument."
     options = dict(image_size=image_size, sigma=sigma, gamma=gamma,
                    dist_eps=dist_eps, near=near, far=far,
@@ -500,16 +527,16 @@ def soft_rasterize(
     tensors = face_vertices, face_colors
     return dispatch('rasterize', backend, tensors, options)
 
-# %% ../nbs/02_raster.ipynb #002d5294
+# %% ../nbs/02_raster.ipynb #36f9f3d7
 def nearest_face(
     face_vertices: Tensor,       # (B, F, 3, 3) NDC x, y and depth z
     *,
-    image_size: int = 64,        # height and width, pixels
+    image_size: int | tuple = 64,# pixels: one side, or (height, width)
     near: float = 1.,            # nearest depth that is drawn
     far: float = 100.,           # farthest depth that is drawn
     backend: str = 'auto',       # 'reference', 'cpu', 'triton'
     cull_backfaces: bool = False,# leave faces out that look away
-) -> Tensor:                     # (B, S, S) int64 face number; -1: none
+) -> Tensor:                     # (B, H, W) int64 face number; -1: none
     "The face in front at every pixel. InputError names a wrong argument."
     options = dict(image_size=image_size, near=near, far=far,
                    cull_backfaces=cull_backfaces)

@@ -2,10 +2,11 @@
 import pytest
 from ssr_nb.raster import *
 
-# %% nbs/02_raster.ipynb #bc37d68f
+# %% nbs/02_raster.ipynb #86a08aea
 import math
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -29,9 +30,11 @@ def random_colors(*shape, seed=1, dtype=torch.float32):
     return torch.rand(*shape, 3, 3, generator=generator, dtype=dtype)
 
 
-# %% nbs/02_raster.ipynb #459c95c9
+# %% nbs/02_raster.ipynb #e3c8c7f1
 def test_the_first_pixel_is_the_top_left_one():
     assert_close(pixel_grid(2)[0], torch.tensor([-.5, .5]))
+    assert_close(pixel_grid((1, 2)), torch.tensor([[-.5, 0], [.5, 0]]))
+    assert_close(pixel_grid((3, 2)), torch.tensor([[-1., 2], [1, 2], [-1, 0], [1, 0], [-1, -2], [1, -2]])/3)
 
 
 # %% nbs/02_raster.ipynb #9c5c223b
@@ -100,10 +103,10 @@ def test_culling_keeps_clockwise_faces():
     assert drawn(both, 1., 100., True).tolist() == [False, True]
 
 
-# %% nbs/02_raster.ipynb #8f29a8c8
+# %% nbs/02_raster.ipynb #17382a1f
 def test_a_wrong_option_is_named():
     for name, value in [('sigma', 0), ('dist_eps', 1.), ('alpha', 'product'), ('far', .5),
-                        ('image_size', 0), ('image_size', 6.5), ('gamma', math.nan), ('background', (1, 2))]:
+                        ('image_size', 0), ('image_size', 6.5), ('image_size', (4, 0)), ('gamma', math.nan), ('background', (1, 2))]:
         with pytest.raises(InputError, match=name): RasterOptions(**{name: value})
 
 
@@ -263,6 +266,14 @@ def test_depth_gradient_says_come_nearer():
     assert faces.grad[0, :, 2].sum() > 0 > faces.grad[1, :, 2].sum()
 
 
+# %% nbs/02_raster.ipynb #180c7367
+def test_an_image_lies_in_the_middle_of_its_square_half_a_pixel_off_when_odd():
+    assert inscribe(4) == (4, (0, 0), slice(0, 4), slice(0, 4))
+    assert inscribe((4, 8)) == (8, (0, 0), slice(2, 6), slice(0, 8))
+    assert inscribe((4, 3)) == (4, (-.25, 0), slice(0, 4), slice(0, 3))
+    assert inscribe((3, 4)) == (4, (0, .25), slice(0, 3), slice(0, 4))
+
+
 # %% nbs/02_raster.ipynb #f1f13835
 def test_nan_and_wrong_shapes_are_named():
     nan = triangle[None, None].clone()
@@ -278,6 +289,32 @@ def test_nan_and_wrong_shapes_are_named():
 def test_importing_the_contract_imports_no_compiler():
     code = "import sys, ssr_nb.raster; assert not {'numba', 'triton'} & set(sys.modules)"
     done = subprocess.run([sys.executable, '-c', code], check=True)
+
+
+# %% nbs/02_raster.ipynb #971c76c6
+def test_images_that_are_not_square_equal_those_drawn_on_their_own_pixels():
+    faces, colors = random_faces(2, 5), random_colors(2, 5)
+    for size in (6, 9), (9, 6), (7, 12), (12, 1):
+        leaves = [t.clone().requires_grad_() for t in (faces, colors)]
+        options = dict(image_size=size, sigma=1e-2, dist_eps=1e-9)
+        for draw, dense in ((soft_silhouette, reference_silhouette), (partial(soft_rasterize, gamma=1e-2), partial(reference_rasterize, gamma=1e-2))):
+            tensors = leaves if draw is not soft_silhouette else leaves[:1]
+            cut, whole = draw(*tensors, **options, backend='reference'), dense(*tensors, **options)
+            assert cut.shape == whole.shape and cut.shape[-2:] == size
+            assert_close(cut, whole, atol=1e-5, rtol=0)
+            weight = torch.rand(cut.shape, generator=torch.Generator().manual_seed(0))
+            for a, b in zip(*(torch.autograd.grad((p*weight).sum(), tensors) for p in (cut, whole))):
+                assert_close(a, b, atol=1e-4*b.abs().max().item(), rtol=0)
+        cut, whole = nearest_face(faces, image_size=size, backend='reference'), reference_nearest(faces, image_size=size)
+        assert cut.shape == whole.shape and (cut == whole).float().mean() > .95
+
+
+# %% nbs/02_raster.ipynb #ce5c1f62
+def test_a_wide_image_is_the_middle_of_the_square_one_with_its_blur():
+    square = soft_silhouette(triangle[None, None], image_size=32, sigma=1e-2, backend='reference')
+    wide = soft_silhouette(triangle[None, None], image_size=(20, 32), sigma=1e-2, backend='reference')
+    tall = soft_silhouette(triangle[None, None], image_size=(32, 20), sigma=1e-2, backend='reference')
+    assert_close(wide, square[:, 6:26]); assert_close(tall, square[..., 6:26])
 
 
 # %% nbs/02_raster.ipynb #aec57d93
