@@ -344,18 +344,16 @@ def cover_shapes(faces, kinds, soft):
     alpha = faces.new_empty(len(faces), kinds[0], kinds[0])
     return alpha, torch.empty_like(alpha)
 
-# %% ../nbs/04_raster_gpu.ipynb #f0056575
+# %% ../nbs/04_raster_gpu.ipynb #76ddb394
 @kernel
 def near_faces(faces, j, count, o, DISTANCE: tl.constexpr,
                CULL: tl.constexpr):
-    "Faces j; those not drawn are set aside to a harmless place."
+    "Faces j, and which are drawn; the others get a depth to divide by."
     f = fetch(faces, j, count)
     s = drawn(f, o, DISTANCE, CULL)
-    f = Corners(
-        tl.where(s, f.ax, 0.), tl.where(s, f.ay, 0.), tl.where(s, f.az, 1.),
-        tl.where(s, f.bx, 0.), tl.where(s, f.by, 0.), tl.where(s, f.bz, 1.),
-        tl.where(s, f.cx, 0.), tl.where(s, f.cy, 0.), tl.where(s, f.cz, 1.))
-    return f, s
+    return Corners(f.ax, f.ay, tl.where(s, f.az, 1.),
+                   f.bx, f.by, tl.where(s, f.bz, 1.),
+                   f.cx, f.cy, tl.where(s, f.cz, 1.)), s
 
 @kernel
 def within(v, low, high):
@@ -535,7 +533,7 @@ def silhouette(
     kinds, soft = numbers(RasterOptions(**options))
     return cover(ready(face_vertices), kinds, soft)[0]
 
-# %% ../nbs/04_raster_gpu.ipynb #cf4ae543
+# %% ../nbs/04_raster_gpu.ipynb #ce004c3d
 @kernel
 def clip(w):
     "A number in [0, 1]."
@@ -544,6 +542,7 @@ def clip(w):
 @kernel
 def on_face(wa, wb, wc, f):
     "Weights pulled back onto the face, 1/their sum before, and depth."
+    # a flat face lies 1e12 away: its colour weighs nothing
     one = 1/tl.maximum(clip(wa) + clip(wb) + clip(wc), 1e-12)
     ta, tb, tc = clip(wa)*one, clip(wb)*one, clip(wc)*one
     z = 1/tl.maximum(ta/f.az + tb/f.bz + tc/f.cz, 1e-12)
@@ -554,7 +553,6 @@ def mix(px, py, f, h, e, near, total, r, g, b, o):
     "Mix the colour h of the face f into a pixel's running softmax."
     wa, wb, wc = weights(px, py, f)
     ta, tb, tc, one, z = on_face(wa, wb, wc, f)
-    e = tl.where(is_flat(f), 0., e)
     closer = tl.where(e > 0, (near - z)*o.depth_scale, -1e9)
     fade = tl.exp(-tl.abs(closer))
     old = tl.where(closer > 0, fade, 1.)
@@ -657,7 +655,7 @@ def color_pull(px, py, f, h, r, g, b, mean, o):
     colors = Corners(r*ta, g*ta, b*ta, r*tb, g*tb, b*tb, r*tc, g*tc, b*tc)
     return pull, corners, colors
 
-# %% ../nbs/04_raster_gpu.ipynb #f26f7c25
+# %% ../nbs/04_raster_gpu.ipynb #d7ff4e1a
 @kernel
 def load_pixels(p, here, SIZE: tl.constexpr):
     "Three planes of a picture."
@@ -681,7 +679,7 @@ def pixel_pull(px, py, f, h, p, here, picture, state, upstream, o,
     wa, wb, wc = weights(px, py, f)
     z = on_face(wa, wb, wc, f)[4]
     fade = tl.exp(tl.minimum((near - z)*o.depth_scale, 0.))
-    w = tl.where(is_flat(f), 0., d*fade*one)
+    w = d*fade*one
     mean = (r*red + g*green + b*blue)*w
     pull, corners, colors = color_pull(px, py, f, h, r*w, g*w, b*w, mean, o)
     pull = up + pull*miss
