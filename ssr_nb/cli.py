@@ -551,7 +551,7 @@ def bench(
           f'{torch.__version__}; times an image, medians')
     print(markdown_table(rows))
 
-# %% ../nbs/16_cli.ipynb #bc22c624
+# %% ../nbs/16_cli.ipynb #9ca39728
 @dataclass(frozen=True)
 class Demo:
     """SoftRas and SSR side by side on built-in shapes, with a report.
@@ -563,7 +563,7 @@ class Demo:
     The same command again goes on where it was stopped.
     """
     out: Folder = Path('demo')   # gets data, runs, meshes and report.html
-    category: str = 'plane'      # one of the 13, e.g. plane, chair, car
+    category: str = 'chair'      # one of the 13, e.g. chair, plane, car
     labeled: int = 2             # objects whose viewpoints are known
     # of the shapes, the labeled objects and the networks
     seed: int = 0
@@ -582,6 +582,7 @@ def demo_config(
     "The small preset with the choices of the demo."
     return replace(PRESETS['small'], method=method, labeled=o.labeled,
                    seed=o.seed, iterations=o.iterations, rule=o.rule,
+                   references='all', cycle=50,
                    decay_at=round(.8*o.iterations), validate_every=25)
 
 def check_demo(

@@ -6,7 +6,7 @@
 __all__ = ['indent', 'PytestProc', 'test_module', 'export_modules', 'export_tests', 'export_readme', 'generate', 'stale',
            'module_order', 'imported', 'late_imports', 'main']
 
-# %% ../nbs/90_sync.ipynb #138cc783
+# %% ../nbs/90_sync.ipynb #df956f57
 import argparse
 import ast
 import io
@@ -19,7 +19,9 @@ import tempfile
 import tokenize
 from pathlib import Path
 
+import nbformat
 from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import TagRemovePreprocessor
 from nbdev.config import get_config
 from nbdev.process import NBProcessor
 
@@ -97,16 +99,22 @@ def export_tests(
         if not path.exists() or path.read_text() != source:
             path.write_text(source)
 
-# %% ../nbs/90_sync.ipynb #03f12f97
+# %% ../nbs/90_sync.ipynb #150a9df0
 def export_readme(
     root: Path,  # the project
 ):
     "Write root/README.md and its figures from root/nbs/index.ipynb."
     index = root/'nbs'/'index.ipynb'
     if not index.exists(): return
-    folder = 'nbs/index_files'
-    text, resources = MarkdownExporter().from_filename(
-        str(index), {'unique_key': 'index', 'output_files_dir': folder})
+    nb = nbformat.read(index, 4)
+    for cell in nb.cells:
+        if cell.source.startswith('#| echo: false'):
+            cell.metadata.tags = ['silent']
+    exporter = MarkdownExporter()
+    exporter.register_preprocessor(
+        TagRemovePreprocessor(remove_input_tags={'silent'}), enabled=True)
+    text, resources = exporter.from_notebook_node(nb, {
+        'unique_key': 'index', 'output_files_dir': 'nbs/index_files'})
     for name, content in resources['outputs'].items():
         (root/name).parent.mkdir(parents=True, exist_ok=True)
         (root/name).write_bytes(content)

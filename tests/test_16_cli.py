@@ -337,15 +337,15 @@ def test_the_benchmark_measures_what_is_there_and_says_what_is_not():
     assert '--rounds' in refused(bench, '--rounds', '0')
 
 
-# %% nbs/16_cli.ipynb #9e430a0b
+# %% nbs/16_cli.ipynb #08249617
 def test_a_demo_goes_on_replaces_its_own_files_and_leaves_others_alone():
     folder = new_folder(); out = Path(folder)/'demo'; mine = out/'data'/'mine_train_images.npz'
     open_demo(Demo(out))
-    for file in demo_files(out, 'plane')[1:]: file.parent.mkdir(parents=True, exist_ok=True); file.write_text('ours')
+    for file in demo_files(out, 'chair')[1:]: file.parent.mkdir(parents=True, exist_ok=True); file.write_text('ours')
     mine.write_text('mine')
-    open_demo(Demo(out)); assert all(f.exists() for f in demo_files(out, 'plane'))
+    open_demo(Demo(out)); assert all(f.exists() for f in demo_files(out, 'chair'))
     open_demo(Demo(out, category='car'))
-    assert not any(f.exists() for f in demo_files(out, 'plane')[1:]) and mine.read_text() == 'mine'
+    assert not any(f.exists() for f in demo_files(out, 'chair')[1:]) and mine.read_text() == 'mine'
     assert json.loads((out/'demo.json').read_text())['category'] == 'car'
     (out/'report.html').write_text('ours'); open_demo(Demo(out, category='car', fresh=True)); assert not (out/'report.html').exists()
 
@@ -360,7 +360,7 @@ def test_a_demo_does_not_overwrite_what_it_has_not_made():
     assert (Path(folder)/'report.html').read_text() == 'thesis'
 
 
-# %% nbs/16_cli.ipynb #dcf36381
+# %% nbs/16_cli.ipynb #e9957db2
 @pytest.mark.slow
 def test_the_demo_tells_of_both_methods_and_can_be_run_again():
     folder = Path(new_folder()); out = folder/'demo'
@@ -369,7 +369,7 @@ def test_the_demo_tells_of_both_methods_and_can_be_run_again():
     assert first.returncode == 0 and '| SoftRas |' in first.stdout and '| SSR |' in first.stdout, first.stderr
     made = {f for f in out.rglob('*') if f.is_file()}
     assert {out/'report.html', out/'report.png', out/'meshes/object_0_ssr.obj', out/'meshes/object_1_input.png'} <= made
-    assert made <= set(demo_files(out, 'plane'))
+    assert made <= set(demo_files(out, 'chair'))
     before = (out/'runs/ssr/metrics.csv').read_text()
     again = program('demo', *words)
     assert again.returncode == 0 and (out/'runs/ssr/metrics.csv').read_text() == before

@@ -41,6 +41,20 @@ def test_two_claims_of_one_name_are_refused():
         with pytest.raises(ValueError, match='two test_same'): test_module(nb)
 
 
+# %% nbs/90_sync.ipynb #82a897b7
+def test_the_readme_shows_what_a_cell_without_echo_draws_and_not_the_cell():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        root = Path(tmp); (root/'nbs').mkdir()
+        notebook(root/'nbs'/'index.ipynb', '#| echo: false\nhidden = 1', 'shown = 2')
+        nb = nbformat.read(root/'nbs'/'index.ipynb', 4)
+        nb.cells[0].outputs = [nbformat.v4.new_output('stream', text='a line\n')]
+        nbformat.write(nb, root/'nbs'/'index.ipynb')
+        export_readme(root)
+        readme = (root/'README.md').read_text()
+    assert 'a line' in readme and 'shown = 2' in readme and 'hidden' not in readme
+
+
 # %% nbs/90_sync.ipynb #a5170dac
 def test_nothing_generated_is_stale():
     assert stale(get_config().config_path) == []
