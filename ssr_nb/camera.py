@@ -75,11 +75,12 @@ def perspective(
     reach = reach*math.tan(math.radians(half_angle))
     return torch.stack([x/reach, y/reach, z], -1)
 
-# %% ../nbs/01_camera.ipynb #bbf6a36c
+# %% ../nbs/01_camera.ipynb #83ef56f5
 def project(
     vertices: Tensor,         # (..., V, 3) world
     viewpoints: Tensor,       # (..., 3) distance, elevation °, azimuth °
     half_angle: float = 15.,  # degrees
+    half_width: float | None = None,  # given: parallel rays, that far aside
 ) -> Tensor:                  # (..., V, 3) NDC x right, y up; depth
     "World to image: eye, look_at, perspective. InputError for other shapes."
     for name, given in ('vertices', vertices), ('viewpoints', viewpoints):
@@ -90,8 +91,9 @@ def project(
     except RuntimeError: raise InputError(
         f'viewpoints: {tuple(viewpoints.shape)} do not go with '
         f'vertices {tuple(vertices.shape)}') from None
-    eye = eye_from_angles(*viewpoints.unbind(-1))
-    return perspective(look_at(vertices, eye), half_angle)
+    seen = look_at(vertices, eye_from_angles(*viewpoints.unbind(-1)))
+    if half_width is not None: return orthographic(seen, half_width)
+    return perspective(seen, half_angle)
 
 # %% ../nbs/01_camera.ipynb #7eedd869
 def picture_size(

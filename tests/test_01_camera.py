@@ -183,6 +183,14 @@ def test_parallel_rays_shrink_nothing():
         with pytest.raises(InputError, match='half_width'): orthographic(points, wrong)
 
 
+# %% nbs/01_camera.ipynb #770ba425
+def test_with_parallel_rays_the_same_viewpoint_shows_the_same_depths():
+    vertices, viewpoints = random_eyes(6, 7)*.2, viewpoint_ring(6).double()
+    flat, deep = project(vertices, viewpoints, half_width=.8), project(vertices, viewpoints)
+    assert_close(flat[..., 2], deep[..., 2])
+    assert_close(flat[..., :2]*.8, deep[..., :2]*deep[..., 2:]*math.tan(math.radians(15)))
+
+
 # %% nbs/01_camera.ipynb #c340437d
 def test_from_far_away_through_a_narrow_angle_perspective_is_orthographic():
     points, angle = torch.rand(9, 3, generator=torch.Generator().manual_seed(0)).double() - .5, 1e-3
