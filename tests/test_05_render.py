@@ -2,19 +2,19 @@
 import pytest
 from ssr_nb.render import *
 
-# %% nbs/05_render.ipynb #3ebd3aea
+# %% nbs/05_render.ipynb #554652c1
 import math
 import time
 
 import torch
 from torch.testing import assert_close
 
-from ssr_nb.camera import eye_from_angles, project, viewpoint_ring
+from ssr_nb.camera import camera_axes, eye_from_angles, project, viewpoint_ring
 from ssr_nb.mesh import InputError, Mesh, face_vertices, icosphere, vertex_normals
-from ssr_nb.raster import pixel_grid, reference_rasterize, reference_silhouette
+from ssr_nb.raster import pixel_grid, reference_nearest, reference_rasterize, reference_silhouette
 
 device = 'cuda' if torch.cuda.is_available() else 'cpu'
-front = torch.tensor([[2.732, 0., 0.]])  # level, on the negative z axis
+level = torch.tensor([[2.732, 0., 0.]])  # the eye on the negative z axis
 
 def box(low, high):
     "Corners (8, 3) and outward triangles (12, 3) of a box."
@@ -50,22 +50,32 @@ def test_the_winding_of_a_face_does_not_change_its_brightness():
     assert_close(one[top], torch.tensor([[0., 1, 0]]).expand(int(top.sum()), 3))
 
 
-# %% nbs/05_render.ipynb #6161b2d4
+# %% nbs/05_render.ipynb #64ab4a08
+def test_on_a_sphere_smooth_normals_are_the_directions_from_its_centre_whatever_the_winding():
+    sphere, eyes = icosphere(2), eye_from_angles(*viewpoint_ring(3).T)
+    for faces in sphere.faces, sphere.faces.flip(-1):
+        normals = smooth_normals(sphere.vertices.expand(3, -1, -1), faces, eyes)
+        outward = face_vertices(sphere.vertices, faces)
+        seen = ((eyes[:, None] - outward[:, 0])*outward.mean(1)).sum(-1) > .1   # away from the rim
+        assert_close(normals[seen], outward.expand(3, -1, -1, -1)[seen], atol=.03, rtol=0)
+
+
+# %% nbs/05_render.ipynb #f64173a8
 def test_the_letter_is_upright_and_not_mirrored():
-    alpha = SoftRenderer(16, sigma=1e-6).silhouettes(letter().vertices[None], letter().faces, front)[0] > .5
+    alpha = SoftRenderer(16, sigma=1e-6).silhouettes(letter().vertices[None], letter().faces, level)[0] > .5
     stem = alpha[:, 5]                       # column 5 is left of the middle
     assert stem[3:12].all()
     assert alpha[4, 8:10].all()              # the upper bar, on the right and at the top
     assert not alpha[11, 8:].any() and not alpha[:, 11:].any() and not alpha[:, :4].any()
-    behind = front + torch.tensor([0, 0, 180])
+    behind = level + torch.tensor([0, 0, 180])
     mirrored = SoftRenderer(16, sigma=1e-6).silhouettes(letter().vertices[None], letter().faces, behind)[0] > .5
     assert mirrored[4, 6:8].all() and not mirrored[4, :5].any()
 
 
-# %% nbs/05_render.ipynb #1478e712
+# %% nbs/05_render.ipynb #a64a4d03
 def test_colors_are_where_they_belong():
-    picture = SoftRenderer(32, sigma=1e-6)(letter().vertices[None], letter().faces, front, letter().vertex_colors[None])[0]
-    lit = shade(torch.tensor([0., 0, -1]))   # all that is seen from in front looks to -z
+    picture = SoftRenderer(32, sigma=1e-6)(letter().vertices[None], letter().faces, level, letter().vertex_colors[None])[0]
+    lit = shade(torch.tensor([0., 0, -1]))   # all that is seen from there looks to -z
     assert_close(picture[:, 8, 18], torch.tensor([.9*lit, .3*lit, .2*lit, 1]), atol=1e-3, rtol=0)   # red bar
     assert_close(picture[:, 14, 17], torch.tensor([.2*lit, .6*lit, .3*lit, 1]), atol=1e-3, rtol=0)  # green bar
     assert picture[2, 25, 11] > .5 > picture[0, 25, 11]                                             # blue foot
@@ -102,13 +112,13 @@ def test_the_gradient_of_a_picture_matches_finite_differences():
     assert torch.autograd.gradcheck(draw, (vertices, view, colors), atol=1e-4)
 
 
-# %% nbs/05_render.ipynb #78afc8b2
+# %% nbs/05_render.ipynb #66149c49
 def test_bad_input_is_refused_by_name():
     renderer, mesh = SoftRenderer(), letter()
-    with pytest.raises(InputError, match='face_vertices'): renderer.silhouettes(mesh.vertices[None]*math.nan, mesh.faces, front)
-    with pytest.raises(InputError, match='viewpoints'): renderer.silhouettes(mesh.vertices[None], mesh.faces, front[:, :2])
-    with pytest.raises(InputError, match='viewpoints'): renderer.silhouettes(mesh.vertices.expand(2, -1, -1), mesh.faces, front.expand(3, 3))
-    with pytest.raises(InputError, match='distance'): SoftRenderer(distance='far')(mesh.vertices[None], mesh.faces, front)
+    with pytest.raises(InputError, match='face_vertices'): renderer.silhouettes(mesh.vertices[None]*math.nan, mesh.faces, level)
+    with pytest.raises(InputError, match='viewpoints'): renderer.silhouettes(mesh.vertices[None], mesh.faces, level[:, :2])
+    with pytest.raises(InputError, match='viewpoints'): renderer.silhouettes(mesh.vertices.expand(2, -1, -1), mesh.faces, level.expand(3, 3))
+    with pytest.raises(InputError, match='distance'): SoftRenderer(distance='far')(mesh.vertices[None], mesh.faces, level)
 
 
 # %% nbs/05_render.ipynb #8b7b2a90
@@ -117,6 +127,77 @@ def test_pictures_are_alike_on_every_device(device):
     there = mesh.to(device)
     picture = renderer(there.vertices, there.faces, ring.to(device), there.vertex_colors).cpu()
     assert_close(picture, renderer(mesh.vertices, mesh.faces, ring, mesh.vertex_colors), atol=1e-4, rtol=0)
+
+
+# %% nbs/05_render.ipynb #25cb0770
+def test_with_parallel_rays_a_box_is_as_wide_near_as_far():
+    vertices, faces = box([-.3, -.3, -.3], [.3, .3, .3])
+    renderer = SoftRenderer(32, alpha='hard', camera='orthographic', half_width=.601)
+    alpha = renderer.silhouettes(vertices + torch.tensor([.01, .0, 0]), faces, level)[0]
+    assert_close(alpha, torch.nn.functional.pad(torch.ones(16, 16), (8,)*4))
+
+
+# %% nbs/05_render.ipynb #47780f46
+def test_a_viewpoint_and_its_matrix_give_the_same_picture():
+    mesh, ring = letter(), viewpoint_ring(3)
+    axes, eye = camera_axes(eye_from_angles(*ring.T)), eye_from_angles(*ring.T)
+    for height, width in (24, 24), (20, 31):
+        f = max(height, width)/2/math.tan(math.radians(15))
+        K = torch.tensor([[f, 0, width/2], [0, f, height/2], [0, 0, 1]])
+        R = torch.tensor([1., -1, 1]).diag() @ axes
+        matrix = K @ torch.cat([R, -R @ eye[..., None]], -1)
+        options = dict(image_size=(height, width), sigma=1e-3, gamma=1e-2, dist_eps=1e-9)
+        for shading in 'flat', 'smooth':
+            one, other = (SoftRenderer(**options, camera=camera, shading=shading)(mesh.vertices, mesh.faces, seen, mesh.vertex_colors)
+                          for camera, seen in (('perspective', ring), ('matrix', matrix)))
+            assert one.shape == (3, 4, height, width)
+            assert_close(one, other, atol=1e-4, rtol=0)
+
+
+# %% nbs/05_render.ipynb #c485dda5
+def test_a_wide_picture_is_the_middle_of_a_square_one():
+    mesh, ring = letter(), viewpoint_ring(3)
+    square, wide, tall = (SoftRenderer(size)(mesh.vertices, mesh.faces, ring, mesh.vertex_colors) for size in (32, (20, 32), (32, 20)))
+    assert_close(wide, square[..., 6:26, :]); assert_close(tall, square[..., 6:26])
+
+
+# %% nbs/05_render.ipynb #69c05e58
+def test_smooth_shading_of_a_coarse_sphere_is_nearer_to_the_true_sphere():
+    fine, coarse = icosphere(4), icosphere(1)
+    true = SoftRenderer(32)(.5*fine.vertices, fine.faces, level)[0]
+    flat, smooth = (SoftRenderer(32, shading=s)(.5*coarse.vertices, coarse.faces, level)[0] for s in ('flat', 'smooth'))
+    inside = (flat[3] > .99)
+    assert ((smooth - true)[:3, inside].abs().mean() < .5*(flat - true)[:3, inside].abs().mean())
+
+
+# %% nbs/05_render.ipynb #1bbf40d5
+def test_unknown_cameras_and_shadings_are_named():
+    for name in 'camera', 'shading':
+        with pytest.raises(InputError, match=name): SoftRenderer(**{name: 'round'})
+    with pytest.raises(InputError, match='matrix'): SoftRenderer(camera='matrix').silhouettes(letter().vertices, letter().faces, level)
+
+
+# %% nbs/05_render.ipynb #13d034cc
+def test_padded_meshes_look_as_they_do_alone_and_padding_has_no_gradient():
+    meshes = [letter(), Mesh(.4*icosphere(1).vertices, icosphere(1).faces), Mesh(*box([-.2, -.2, -.2], [.2, .1, .3]))]
+    ring, weight = viewpoint_ring(3), torch.rand(3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    vertices, faces, colors = pad_meshes(meshes)
+    assert vertices.shape == (3, 42, 3) and faces.shape == (3, 80, 3) and colors.shape == (3, 42, 3)
+    vertices.requires_grad_()
+    for options in dict(), dict(shading='smooth'), dict(color='hard'), dict(backend='reference'):
+        renderer = SoftRenderer(16, sigma=1e-3, gamma=1e-2, **options)
+        batch = renderer(vertices, faces, ring, colors)
+        grad, = torch.autograd.grad((batch*weight).sum(), vertices)
+        for i, mesh in enumerate(meshes):
+            alone = mesh.vertices[None].clone().requires_grad_()
+            own = None if mesh.vertex_colors is None else mesh.vertex_colors[None]
+            picture = renderer(alone, mesh.faces, ring[i:i + 1], own)
+            assert_close(picture, batch[i:i + 1])
+            expected, = torch.autograd.grad((picture*weight[i]).sum(), alone)
+            count = len(mesh.vertices)
+            assert_close(grad[i, :count], expected[0], atol=1e-4*expected.abs().max().item(), rtol=0)
+            assert (grad[i, count:] == 0).all()
+    with pytest.raises(InputError, match='meshes'): pad_meshes([])
 
 
 # %% nbs/05_render.ipynb #72ba1111
@@ -151,6 +232,15 @@ def test_the_silhouette_is_that_of_the_reference_rasterizer():
         options = dict(image_size=48, distance='hard', alpha='hard')
         expected = reference_silhouette(face_vertices(points.double(), mesh.faces), **options)
         assert_close((visible_faces(points, mesh.faces, 48) >= 0).double(), expected)
+
+
+# %% nbs/05_render.ipynb #e37e7894
+def test_images_that_are_not_square_show_the_faces_of_the_reference():
+    points = project(.6*letter().vertices, viewpoint_ring(3))
+    for size in (48, 31), (31, 48), (40, 48), (1, 48):
+        expected = reference_nearest(face_vertices(points.double(), letter().faces), image_size=size)
+        seen = visible_faces(points, letter().faces, size)
+        assert seen.shape == (3, *size) and (seen == expected).float().mean() > .99
 
 
 # %% nbs/05_render.ipynb #9e4835c7
@@ -258,6 +348,14 @@ def test_with_one_sample_a_pixel_the_picture_is_the_reference_s_hard_one():
     assert_close(crisp/255, soft, atol=.6/255, rtol=0)
 
 
+# %% nbs/05_render.ipynb #1e080634
+def test_a_wide_crisp_picture_is_the_middle_of_the_square_one():
+    square, wide, tall = (render_views(letter(), viewpoint_ring(3), size) for size in (32, (20, 32), (32, 20)))
+    assert (wide == square[..., 6:26, :]).all() and (tall == square[..., 6:26]).all()
+    buffers = render_buffers(letter().vertices, letter().faces, viewpoint_ring(3), (20, 32))
+    assert buffers.depth.shape == (3, 20, 32) and buffers.normals.shape == (3, 20, 32, 3)
+
+
 # %% nbs/05_render.ipynb #8d4b2a7d
 def test_faces_of_one_color_look_the_same_picked_or_interpolated():
     mesh = letter()
@@ -276,31 +374,85 @@ def test_the_soft_picture_tends_to_the_crisp_one():
     assert gaps[0] > 2*gaps[1] > 4*gaps[2] and gaps[2] < .02
 
 
-# %% nbs/05_render.ipynb #68427950
+# %% nbs/05_render.ipynb #1532f3cd
 def test_a_texture_on_a_square_is_seen_as_it_is():
     corners = torch.tensor([[-.4, -.4, 0], [.4, -.4, 0], [.4, .4, 0], [-.4, .4, 0]])
     uvs = torch.tensor([[0., 0], [1, 0], [1, 1], [0, 1]])
     texture = torch.tensor([[[1., 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 1]]])   # red top left, white bottom right
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
     mesh = Mesh(corners, faces, uvs=uvs, face_uvs=faces, texture=texture)
-    view = render_views(mesh, front, 64, 2, Light(1, 0))[0, :3]
+    view = render_views(mesh, level, 64, 2, Light(1, 0))[0, :3]
     for (row, column), color in {(23, 23): [1, 0, 0], (23, 40): [0, 1, 0], (40, 23): [0, 0, 1], (40, 40): [1, 1, 1]}.items():
         assert_close(view[:, row, column]/255, torch.tensor(color).float(), atol=.06, rtol=0)
 
 
-# %% nbs/05_render.ipynb #03be07f6
+# %% nbs/05_render.ipynb #c6c6626e
 def test_bad_sizes_and_viewpoints_are_refused_by_name():
-    with pytest.raises(InputError, match='image_size'): render_views(letter(), front, 0)
-    with pytest.raises(InputError, match='supersample'): render_views(letter(), front, 8, 0)
+    with pytest.raises(InputError, match='image_size'): render_views(letter(), level, 0)
+    with pytest.raises(InputError, match='supersample'): render_views(letter(), level, 8, 0)
 
 
-# %% nbs/05_render.ipynb #9846357c
+# %% nbs/05_render.ipynb #de548195
 def test_eighty_thousand_faces_are_drawn_from_24_sides_within_seconds():
     sphere = icosphere(6)
-    render_views(letter(), front)                                    # compile first
+    render_views(letter(), level)                                    # compile first
     start = time.perf_counter()
     views = render_views(Mesh(.45*sphere.vertices, sphere.faces), viewpoint_ring())
     assert time.perf_counter() - start < 8
     area = (views[:, 3].double()/255).sum((1, 2))/32**2*.732**2       # at the distance of the centre
     outline = torch.pi*.45**2/(1 - .45**2/2.732**2)                  # a sphere seen from near is a little larger
     assert_close(area, torch.full((24,), outline, dtype=torch.float64), rtol=3e-3, atol=0)
+
+
+# %% nbs/05_render.ipynb #50bf4fab
+def test_a_soft_textured_picture_at_its_hard_limit_is_the_crisp_one():
+    corners = torch.tensor([[-.4, -.4, 0], [.4, -.4, 0], [.4, .4, .3], [-.4, .4, .3]])
+    uvs, faces = torch.tensor([[0., 0], [1, 0], [1, 1], [0, 1]]), torch.tensor([[0, 1, 2], [0, 2, 3]])
+    texture = torch.rand(4, 5, 3, generator=torch.Generator().manual_seed(0))
+    mesh = Mesh(corners, faces, uvs=uvs, face_uvs=faces, texture=texture)
+    ring = viewpoint_ring(8)[[0, 1, 3, 7]]
+    for size in 32, (24, 31):
+        crisp = render_views(mesh, ring, size, 1)/255
+        renderer = SoftRenderer(size, distance='hard', alpha='hard')
+        soft = soft_textured(renderer, mesh.vertices, faces, ring, texture, uvs, faces)
+        assert_close(soft, crisp, atol=.7/255, rtol=0)
+
+
+# %% nbs/05_render.ipynb #93a39976
+def test_with_parallel_rays_a_texture_runs_evenly_over_a_slanted_square():
+    corners = torch.tensor([[-.4, -.4, 0], [.4, -.4, 0], [.4, .4, .8], [-.4, .4, .8]])
+    uvs, faces = torch.tensor([[0., 0], [1, 0], [1, 1], [0, 1]]), torch.tensor([[0, 1, 2], [0, 2, 3]])
+    ramp = ((torch.arange(64) + .5)/64).flip(0).view(64, 1, 1).expand(64, 64, 3)        # brightness is v
+    renderer = SoftRenderer((17, 16), camera='orthographic', half_width=.4*17/16, light=Light(1, 0))
+    column = soft_textured(renderer, corners, faces, level, ramp, uvs, faces)[0, 0, :, 8]
+    assert_close(column[1:-1], torch.linspace(1, 0, 17)[1:-1], atol=1e-3, rtol=0)
+
+
+# %% nbs/05_render.ipynb #0c656170
+def test_the_gradient_of_a_textured_picture_matches_finite_differences():
+    generator = torch.Generator().manual_seed(0)
+    sphere, view = icosphere(0), torch.tensor([[2.732, 30., 10.]], dtype=torch.float64)
+    vertices = (.4*sphere.vertices.double() + .02*torch.rand(1, 12, 3, generator=generator, dtype=torch.float64)).requires_grad_()
+    texture = torch.rand(5, 4, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    uvs = torch.rand(12, 2, generator=generator, dtype=torch.float64).requires_grad_()
+    for camera in 'perspective', 'orthographic':
+        renderer = SoftRenderer(4, sigma=1e-2, dist_eps=1e-6, camera=camera, half_width=.5)
+        draw = lambda *leaves: soft_textured(renderer, leaves[0], sphere.faces, view, *leaves[1:], sphere.faces)
+        assert torch.autograd.gradcheck(draw, (vertices, texture, uvs), atol=1e-4)
+
+
+# %% nbs/05_render.ipynb #497c357e
+def test_each_face_has_the_color_of_its_own_patch():
+    mesh = Mesh(*box([-.3, -.3, -.3], [.3, .3, .3]))
+    colors = torch.rand(12, 3, generator=torch.Generator().manual_seed(0))
+    renderer = SoftRenderer(48, light=Light(1, 0))
+    ids = visible_faces(project(mesh.vertices, viewpoint_ring(4)), mesh.faces, 48)
+    for size in 1, 3:
+        uvs, face_uvs, (height, width) = patch_uvs(12, size)
+        texture = torch.zeros(height, width, 3)
+        for face in range(12):
+            row, column = divmod(face, width//size)
+            texture[row*size:(row + 1)*size, column*size:(column + 1)*size] = colors[face]
+        picture = soft_textured(renderer, mesh.vertices, mesh.faces, viewpoint_ring(4), texture, uvs, face_uvs)
+        expected = torch.where((ids >= 0)[..., None], colors[ids], 0.).movedim(-1, 1)
+        assert ((picture[:, :3] - expected).abs().amax(1) < 1e-4).float().mean() > .995
