@@ -10,10 +10,13 @@ __all__ = ['FAST', 'inlined', 'f4', 'ZERO', 'HALF', 'ONE', 'TWO', 'BAND', 'LANE'
            'settle', 'bands', 'band', 'cover', 'collect', 'alpha_pull', 'uncover', 'Announce', 'pool', 'over_images',
            'Silhouette', 'soft_alpha', 'silhouette', 'fade', 'clipped', 'rows3', 'mix', 'spread', 'divide', 'paint',
            'b_pull', 'color_pull', 'hidden', 'lift', 'unpaint', 'Picture', 'nearest_faces', 'nearest', 'rasterize',
-           'bench']
+           'box_pixels', 'resident', 'peak_memory', 'pytorch3d_silhouette', 'bench_calls', 'bench']
 
-# %% ../nbs/03_raster_cpu.ipynb #f8edfb99
+# %% ../nbs/03_raster_cpu.ipynb #d412bdbc
+import ctypes
 import functools
+import importlib
+import importlib.util
 import math
 import os
 import sys
@@ -754,12 +757,96 @@ def rasterize(
     return Picture.apply(face_vertices, face_colors, soft_options(o),
                          behind, o.background)
 
-# %% ../nbs/03_raster_cpu.ipynb #e27f5565
+# %% ../nbs/03_raster_cpu.ipynb #f165b3c2
+@kernel
+def box_pixels(faces, o):
+    "Pixels in the boxes of all faces that are drawn."
+    count = 0
+    for b in range(faces.shape[0]):
+        for j in range(faces.shape[1]):
+            v = faces[b, j]
+            if not drawn(v, prepare(v), o): continue
+            top, bottom, left, right = box(v, o)
+            count += (bottom - top)*(right - left)
+    return count
+
+def resident(
+    what: str,  # 'VmRSS': now; 'VmHWM': at most, since told to forget
+) -> float:     # MB
+    "Memory of this process, as Linux counts it."
+    with open('/proc/self/status') as lines:
+        line = next(line for line in lines if line.startswith(what))
+    return int(line.split()[1])/1024
+
+def peak_memory(
+    call,               # function without arguments
+    device: str = 'cpu',
+) -> float:             # MB; NaN where the system does not tell
+    "The most memory that a call takes beyond what was taken before."
+    if device != 'cpu':
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - before)/2**20
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        with open('/proc/self/clear_refs', 'w') as forget: forget.write('5')
+        before = resident('VmRSS')
+    except (OSError, AttributeError): return math.nan
+    call()
+    return max(0., resident('VmHWM') - before)
+
+# %% ../nbs/03_raster_cpu.ipynb #84f0dadb
+def pytorch3d_silhouette(
+    face_vertices: Tensor,     # (B, F, 3, 3)
+    *,
+    image_size: int = 64,      # height and width, pixels
+    sigma: float = 1e-4,       # edge softness, NDC²
+    dist_eps: float = 1e-4,    # smallest probability that counts
+    faces_per_pixel: int = 50, # that are kept, the nearest
+) -> Tensor:                   # (B, S, S) coverage in [0, 1]
+    "The same silhouettes by PyTorch3D, to compare."
+    mesh = importlib.import_module('pytorch3d.renderer.mesh')
+    structures = importlib.import_module('pytorch3d.structures')
+    B, F = face_vertices.shape[:2]
+    mirror = face_vertices.new_tensor([-1, 1, 1])
+    faces = torch.arange(3*F, device=mirror.device).view(F, 3)
+    soup = structures.Meshes((face_vertices*mirror).reshape(B, 3*F, 3),
+                             faces.expand(B, F, 3))
+    found, _, _, squared = mesh.rasterize_meshes(
+        soup, image_size, cutoff(sigma, dist_eps), faces_per_pixel)
+    missed = torch.sigmoid(squared/sigma)  # negative inside
+    return 1 - torch.where(found >= 0, missed, 1).prod(-1)
+
+# %% ../nbs/03_raster_cpu.ipynb #739f068d
+def bench_calls(
+    faces: Tensor,   # (B, F, 3, 3)
+    backend: str,    # key of raster.BACKENDS, or 'pytorch3d'
+    options: dict,   # see RasterOptions
+) -> dict:           # (backend, task, passes) -> call without arguments
+    "What there is to measure of a backend; nothing if not installed."
+    if backend == 'pytorch3d':
+        if not importlib.util.find_spec(backend): return {}
+        tasks = {'silhouette': functools.partial(pytorch3d_silhouette,
+                                                 **options)}
+    else:
+        tasks = {name: functools.partial(draw, backend=backend, **options)
+                 for name, draw in (('silhouette', soft_silhouette),
+                                    ('color', soft_rasterize))}
+    calls = {}
+    for name, draw in tasks.items():
+        tensors = (faces,)*(1 + (name == 'color'))
+        def forward(draw=draw, tensors=tensors): draw(*tensors)
+        calls |= {(backend, name, 'forward'): forward,
+                  (backend, name, 'both'): forward_backward(draw, *tensors)}
+    return calls
+
+# %% ../nbs/03_raster_cpu.ipynb #ab2d03d1
 def bench(
     batch: int = 8,                # images
     level: int = 3,                # icosphere: 20 * 4**level faces
     image_size: int = 64,          # height and width, pixels
-    backends: tuple = ('cpu',),    # keys of raster.BACKENDS
+    backends: tuple = ('cpu',),    # keys of raster.BACKENDS; 'pytorch3d'
     device: str = 'cpu',           # where the tensors live
     repeats: int = 7,              # rounds
     **options,                     # see RasterOptions
@@ -767,21 +854,19 @@ def bench(
     "Median milliseconds an image, candidates measured in turns."
     faces = workload(batch, level).to(device)
     options = dict(dist_eps=1e-10, image_size=image_size) | options
+    pixels = box_pixels(workload(batch, level).numpy(),
+                        soft_options(RasterOptions(**options)))
     def finished(call):
         def wait():
             call()
             if faces.is_cuda: torch.cuda.synchronize()
         return wait
-    calls = {}
-    for b in backends:
-        alpha = functools.partial(soft_silhouette, backend=b, **options)
-        color = functools.partial(soft_rasterize, backend=b, **options)
-        calls |= {(b, 'silhouette', 'forward'): lambda f=alpha: f(faces),
-                  (b, 'silhouette', 'both'): forward_backward(alpha, faces),
-                  (b, 'color', 'forward'): lambda f=color: f(faces, faces),
-                  (b, 'color', 'both'): forward_backward(color, faces, faces)}
-    times = interleaved({k: finished(f) for k, f in calls.items()}, repeats)
-    return [dict(backend=b, task=task, passes=passes, batch=batch,
+    calls = {key: finished(call) for backend in backends for key, call
+             in bench_calls(faces, backend, options).items()}
+    times = interleaved(calls, repeats)
+    return [dict(backend=backend, task=task, passes=passes, batch=batch,
                  faces=faces.shape[1], image_size=image_size,
-                 threads=torch.get_num_threads(), ms=1e3*t/batch)
-            for (b, task, passes), t in times.items()]
+                 threads=torch.get_num_threads(), ms=1e3*t/batch,
+                 fragments_per_s=pixels/t,
+                 peak_mb=peak_memory(calls[backend, task, passes], device))
+            for (backend, task, passes), t in times.items()]

@@ -2,7 +2,8 @@
 import pytest
 from ssr_nb.raster_cpu import *
 
-# %% nbs/03_raster_cpu.ipynb #cf5fbc99
+# %% nbs/03_raster_cpu.ipynb #5c28f5c5
+import importlib.util
 import multiprocessing
 import os
 import resource
@@ -15,8 +16,9 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch.testing import assert_close
 
-from ssr_nb.raster import (reference_nearest, reference_rasterize,
-                           reference_silhouette, soft_silhouette)
+from ssr_nb.raster import (RasterOptions, reference_nearest, reference_rasterize,
+                           reference_silhouette, soft_rasterize,
+                           soft_silhouette)
 
 def random_faces(*shape, seed=0, size=1.):
     "Triangles (*shape, 3, 3) somewhere in the picture, depths in [2, 3]."
@@ -145,6 +147,15 @@ def test_random_meshes_equal_the_reference():
     check()
 
 
+# %% nbs/03_raster_cpu.ipynb #4e167685
+def test_images_that_are_not_square_equal_the_reference_with_their_gradients():
+    faces = random_faces(2, 12)
+    colors = random_like(faces).sigmoid()
+    for size in (24, 32), (32, 23), (17, 32):
+        options = dict(image_size=size, sigma=1e-3, gamma=1e-2, dist_eps=1e-10)
+        assert_same(*(with_gradients(draw, faces, colors, **options) for draw in (soft_rasterize, reference_rasterize)))
+
+
 # %% nbs/03_raster_cpu.ipynb #40eaf08f
 def test_the_z_buffer_finds_the_faces_that_the_reference_finds():
     for faces in (random_faces(2, 20), workload(2, 2)):
@@ -240,8 +251,37 @@ assert peak() - before < 40, peak() - before  # a fragment list: 4.5 million
     done = subprocess.run([sys.executable, '-c', code], check=True)
 
 
-# %% nbs/03_raster_cpu.ipynb #4725076a
+# %% nbs/03_raster_cpu.ipynb #6b5b2fcf
+def test_a_hand_counted_box_and_its_reach():
+    o = soft_options(RasterOptions(image_size=8, distance='hard'))
+    square = torch.tensor([[[[-.45, -.45, 2], [.45, -.45, 2], [.45, .45, 2]]]])
+    assert box_pixels(square.numpy(), o) == 4*4        # reaches from -.45 to .45: four pixels of a quarter
+    assert box_pixels(square.repeat(3, 2, 1, 1).numpy(), o) == 6*16
+    assert box_pixels((square*torch.tensor([1, 1, -1.])).numpy(), o) == 0
+
+
+# %% nbs/03_raster_cpu.ipynb #3759bb30
+def test_peak_memory_sees_what_a_call_frees_again():
+    peak = peak_memory(lambda: torch.ones(16, 2**20).sum())       # 64 MB
+    assert peak != peak or 55 < peak < 90
+
+
+# %% nbs/03_raster_cpu.ipynb #9c064ee2
+def test_pytorch3d_draws_the_same_silhouette_where_it_is_installed():
+    if importlib.util.find_spec('pytorch3d'):
+        faces = workload(2, 1)
+        ours, theirs = (draw(faces, image_size=32, dist_eps=1e-10) for draw in (reference_silhouette, pytorch3d_silhouette))
+        assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
+# %% nbs/03_raster_cpu.ipynb #591301ed
 def test_bench_measures_what_it_names():
     rows = bench(batch=1, level=1, image_size=8, backends=('cpu', 'reference'), repeats=1)
-    assert len(rows) == 8 and all(r['ms'] > 0 for r in rows)
+    assert len(rows) == 8 and all(r['ms'] > 0 and r['fragments_per_s'] > 0 for r in rows)
     assert {r['backend'] for r in rows} == {'cpu', 'reference'}
+    assert all(not r['peak_mb'] < 0 for r in rows)
+
+
+# %% nbs/03_raster_cpu.ipynb #2ca2afa9
+def test_what_is_not_installed_is_left_out():
+    if importlib.util.find_spec('pytorch3d') is None: assert bench(batch=1, level=0, image_size=8, backends=('pytorch3d',)) == []
