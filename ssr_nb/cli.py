@@ -551,7 +551,7 @@ def bench(
           f'{torch.__version__}; times an image, medians')
     print(markdown_table(rows))
 
-# %% ../nbs/16_cli.ipynb #9ca39728
+# %% ../nbs/16_cli.ipynb #8c6302be
 @dataclass(frozen=True)
 class Demo:
     """SoftRas and SSR side by side on built-in shapes, with a report.
@@ -569,7 +569,7 @@ class Demo:
     seed: int = 0
     # objects: 70 for training, 10, 20 for the test
     count: int = 100
-    iterations: int = 600        # of each training
+    iterations: int = 1200       # of each training
     # which pseudo-labels SSR believes: the paper's rules, or joint (ours)
     rule: Literal['agreement', 'confidence', 'joint'] = 'joint'
     # begin anew, replacing what an earlier demo made there

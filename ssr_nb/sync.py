@@ -99,7 +99,7 @@ def export_tests(
         if not path.exists() or path.read_text() != source:
             path.write_text(source)
 
-# %% ../nbs/90_sync.ipynb #150a9df0
+# %% ../nbs/90_sync.ipynb #5a196e8a
 def export_readme(
     root: Path,  # the project
 ):
@@ -118,7 +118,8 @@ def export_readme(
     for name, content in resources['outputs'].items():
         (root/name).parent.mkdir(parents=True, exist_ok=True)
         (root/name).write_bytes(content)
-    (root/'README.md').write_text(text.strip() + '\n')
+    text = re.sub(r'\]\((?![a-z]+:|#|nbs/)', '](nbs/', text.strip())
+    (root/'README.md').write_text(text + '\n')
 
 # %% ../nbs/90_sync.ipynb #80013ae6
 def generate(

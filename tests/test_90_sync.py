@@ -41,18 +41,20 @@ def test_two_claims_of_one_name_are_refused():
         with pytest.raises(ValueError, match='two test_same'): test_module(nb)
 
 
-# %% nbs/90_sync.ipynb #82a897b7
-def test_the_readme_shows_what_a_cell_without_echo_draws_and_not_the_cell():
+# %% nbs/90_sync.ipynb #443d7afc
+def test_the_readme_shows_what_a_silent_cell_draws_and_links_from_where_it_stands():
     import tempfile
     with tempfile.TemporaryDirectory() as tmp:
         root = Path(tmp); (root/'nbs').mkdir()
         notebook(root/'nbs'/'index.ipynb', '#| echo: false\nhidden = 1', 'shown = 2')
         nb = nbformat.read(root/'nbs'/'index.ipynb', 4)
         nb.cells[0].outputs = [nbformat.v4.new_output('stream', text='a line\n')]
+        nb.cells.append(nbformat.v4.new_markdown_cell('[one](00_a.ipynb) [two](https://b.c) [three](#d)'))
         nbformat.write(nb, root/'nbs'/'index.ipynb')
         export_readme(root)
         readme = (root/'README.md').read_text()
     assert 'a line' in readme and 'shown = 2' in readme and 'hidden' not in readme
+    assert '[one](nbs/00_a.ipynb) [two](https://b.c) [three](#d)' in readme
 
 
 # %% nbs/90_sync.ipynb #a5170dac
