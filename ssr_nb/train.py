@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTERS', 'NETWORKS', 'SSRConfig', 'check_config', 'process_rank',
-           'average_gradients', 'Trainer', 'complement', 'resized', 'draw_batch', 'softras_step', 'labeled_pool',
-           'siamvp_step', 'relabel', 'validate', 'advance', 'run_state', 'restore', 'write_text', 'write_run',
-           'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
+           'average_gradients', 'Trainer', 'build_networks', 'complement', 'resized', 'draw_batch', 'softras_step',
+           'labeled_pool', 'siamvp_step', 'relabel', 'validate', 'advance', 'run_state', 'restore', 'write_text',
+           'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
 
 # %% ../nbs/13_train.ipynb #28f01d40
 import csv
@@ -132,7 +132,7 @@ def average_gradients(
         dist.all_reduce(p.grad)
         p.grad /= count
 
-# %% ../nbs/13_train.ipynb #c6b353e8
+# %% ../nbs/13_train.ipynb #316754ac
 class Trainer:
     "The state of a run, and the steps that change it."
     def __init__(
@@ -152,30 +152,34 @@ class Trainer:
         self.unlabeled = complement(self.labeled, count)
         self.known = torch.arange(views).expand(len(self.labeled), views)
         self.pseudo = torch.full((len(self.unlabeled), views), -1)
-        self.build_networks(self.images.shape[-1])
+        build_networks(self, self.images.shape[-1])
         self.iteration, self.seconds, self.rows = 0, 0., []
         self.best_iou, self.best_iteration, self.best = -1., 0, {}
         self.recent = {}      # sums since the last row of the log
+        if config.method == 'ssr':
+            self.siam_images = resized(self.images, config.siam_size)
 
-    def build_networks(self, image_size):
-        c = self.config
-        with torch.random.fork_rng():
-            torch.manual_seed(c.seed)
-            self.model = Reconstructor(c.level, image_size, c.width, c.hidden,
-                                       c.features, c.batch_norm)
-            self.siam = SiamVP(c.siam_size, c.siam_width, c.siam_features,
-                               c.siam_kernels)
-        self.loss = ReconstructionLoss(
-            self.model.faces, image_size, c.dist_eps, c.laplacian, c.flatten,
-            c.half_angle).to(self.device)
-        self.model.to(self.device, memory_format=torch.channels_last)
-        self.siam.to(self.device, memory_format=torch.channels_last)
-        self.adam = torch.optim.Adam(self.model.parameters(), c.lr,
+# %% ../nbs/13_train.ipynb #586e5fb0
+def build_networks(
+    run: Trainer,
+    image_size: int,   # pixels
+):
+    "Both networks, their optimizers and the loss; the seed decides weights."
+    c = run.config
+    with torch.random.fork_rng():
+        torch.manual_seed(c.seed)
+        run.model = Reconstructor(c.level, image_size, c.width, c.hidden,
+                                  c.features, c.batch_norm)
+        run.siam = SiamVP(c.siam_size, c.siam_width, c.siam_features,
+                          c.siam_kernels)
+    run.loss = ReconstructionLoss(
+        run.model.faces, image_size, c.dist_eps, c.laplacian, c.flatten,
+        c.half_angle).to(run.device)
+    run.model.to(run.device, memory_format=torch.channels_last)
+    run.siam.to(run.device, memory_format=torch.channels_last)
+    run.adam = torch.optim.Adam(run.model.parameters(), c.lr, fused=True)
+    run.siam_adam = torch.optim.Adam(run.siam.parameters(), c.siam_lr,
                                      fused=True)
-        self.siam_adam = torch.optim.Adam(self.siam.parameters(), c.siam_lr,
-                                          fused=True)
-        if c.method == 'ssr': self.siam_images = resized(self.images,
-                                                         c.siam_size)
 
 # %% ../nbs/13_train.ipynb #03453d6b
 def complement(

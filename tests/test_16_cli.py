@@ -86,7 +86,7 @@ def new_folder():
     return SCRATCH[-1].name
 
 
-# %% nbs/16_cli.ipynb #ba70ae91
+# %% nbs/16_cli.ipynb #75c8e82c
 def test_input_that_is_wrong_is_one_line_and_code_2_a_bug_stays_a_bug():
     def failing(error):
         @command('ssr_x')
@@ -95,7 +95,7 @@ def test_input_that_is_wrong_is_one_line_and_code_2_a_bug_stays_a_bug():
 
     for error, line in [(InputError('a.npz:\n  truncated'), 'ssr_x: a.npz: truncated\n'),
                         (OSError(28, 'No space left on device'), 'ssr_x: no space left on device\n'),
-                        (PermissionError(13, 'Permission denied', '/root/x'), 'ssr_x: /root/x: permission denied\n')]:
+                        (PermissionError(13, 'Permission denied', '/data/x'), 'ssr_x: /data/x: permission denied\n')]:
         with contextlib.redirect_stderr(io.StringIO()) as shown: assert failing(error)([]) == 2
         assert shown.getvalue() == line
     with contextlib.redirect_stderr(io.StringIO()): assert failing(KeyboardInterrupt())([]) == 130
