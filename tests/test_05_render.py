@@ -50,6 +50,14 @@ def test_the_winding_of_a_face_does_not_change_its_brightness():
     assert_close(one[top], torch.tensor([[0., 1, 0]]).expand(int(top.sum()), 3))
 
 
+# %% nbs/05_render.ipynb #f6904b62
+def test_for_parallel_rays_a_face_looks_at_a_far_eye():
+    mesh, eyes = icosphere(2), eye_from_angles(2.732, 30., torch.tensor([-20., 70]))
+    parallel = facing_normals(mesh.vertices, mesh.faces, eyes, parallel=True)
+    assert_close(parallel, facing_normals(mesh.vertices, mesh.faces, 1e6*eyes))
+    assert (parallel != facing_normals(mesh.vertices, mesh.faces, eyes)).any()
+
+
 # %% nbs/05_render.ipynb #64ab4a08
 def test_on_a_sphere_smooth_normals_are_the_directions_from_its_centre_whatever_the_winding():
     sphere, eyes = icosphere(2), eye_from_angles(*viewpoint_ring(3).T)
@@ -135,6 +143,15 @@ def test_with_parallel_rays_a_box_is_as_wide_near_as_far():
     renderer = SoftRenderer(32, alpha='hard', camera='orthographic', half_width=.601)
     alpha = renderer.silhouettes(vertices + torch.tensor([.01, .0, 0]), faces, level)[0]
     assert_close(alpha, torch.nn.functional.pad(torch.ones(16, 16), (8,)*4))
+
+
+# %% nbs/05_render.ipynb #1a79e799
+def test_with_parallel_rays_the_light_does_not_change_with_distance():
+    sphere, near, far = icosphere(2), torch.tensor([[.8, 30., 0.]]), torch.tensor([[80., 30., 0.]])
+    parallel, deep = SoftRenderer(camera='orthographic'), SoftRenderer()
+    bright = lambda renderer, view: renderer.brightness(.5*sphere.vertices[None], sphere.faces, view)
+    assert_close(bright(parallel, near), bright(parallel, far))
+    assert (bright(deep, near) != bright(deep, far)).any()
 
 
 # %% nbs/05_render.ipynb #47780f46
