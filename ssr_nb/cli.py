@@ -11,7 +11,7 @@ __all__ = ['BAD_FILES', 'File', 'Folder', 'Flag', 'Device', 'Data', 'SHOWN', 'co
            'open_demo', 'enter_worker', 'demo_worker', 'show_progress', 'train_both', 'demo_table', 'demo_lead',
            'demo_facts', 'write_meshes', 'demo_data', 'demo']
 
-# %% ../nbs/16_cli.ipynb #1638a174
+# %% ../nbs/16_cli.ipynb #92e90aa9
 import errno
 import inspect
 import io
@@ -51,7 +51,8 @@ from .raster import soft_rasterize, soft_silhouette
 from .raster_cpu import forward_backward, interleaved, workload
 from .reconstruct import Reconstructor
 from .render import SoftRenderer, render_views
-from .train import METHODS, PRESETS, SSRConfig, fit, write_text
+from .train import (METHODS, PRESETS, SSRConfig, fit, process_rank,
+                          write_text)
 
 # %% ../nbs/16_cli.ipynb #cd8ae662
 BAD_FILES = {getattr(errno, name) for name in (
@@ -262,7 +263,7 @@ def resume_line(
     return (f'stopped; {folder} keeps the checkpoint of iteration {done}; '
             f'go on with: {again}')
 
-# %% ../nbs/16_cli.ipynb #36355613
+# %% ../nbs/16_cli.ipynb #7b35e1f9
 def join_processes(
     device: str,   # cpu or cuda
 ) -> str:          # the device of this process
@@ -291,6 +292,7 @@ def train(
         line = resume_line(options.out, words)
         print(f'ssr_train: {line}', file=sys.stderr)
         return 130
+    if process_rank()[0]: return 0   # one process tells for all
     record = read_run(options.out)
     figure = curves_figure({options.config.method: record})
     write_figure(figure, options.out/'curves.png')

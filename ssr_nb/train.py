@@ -402,7 +402,7 @@ def best_model(
     model.load_state_dict(run.best)
     return model.eval()
 
-# %% ../nbs/13_train.ipynb #52fdff9f
+# %% ../nbs/13_train.ipynb #05949a11
 def open_run(
     run: Trainer,
     folder: Path,
@@ -416,6 +416,7 @@ def open_run(
             raise InputError(f'{folder}: already holds a run; resume it, or '
                              'choose another folder')
         return restore(run, checkpoint)
+    if process_rank()[0]: return
     folder.mkdir(parents=True, exist_ok=True)
     settings = dict(about, **asdict(run.config))
     write_text(folder/'config.json', json.dumps(settings, indent=2) + '\n')
@@ -432,7 +433,7 @@ def lock_run(
     except Timeout:
         raise InputError(f'{folder}: another run is writing here') from None
 
-# %% ../nbs/13_train.ipynb #6a369a34
+# %% ../nbs/13_train.ipynb #094d727c
 def fit(
     train: Split,                # training objects
     val: Split,                  # validation objects
@@ -449,6 +450,7 @@ def fit(
     folder = folder and Path(folder)
     with lock_run(folder) if folder and leader else nullcontext():
         if folder: open_run(run, folder, resume, about)
+        if dist.is_initialized(): dist.barrier()  # all have read the folder
         loop(run, folder if leader else None, progress and leader, on_row)
     return run
 

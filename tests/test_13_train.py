@@ -133,6 +133,39 @@ def test_two_runs_cannot_share_a_folder_and_a_lock_left_behind_does_not_matter()
         assert fit(train, val, replace(tiny, iterations=1), tmp, progress=False).iteration == 1
 
 
+# %% nbs/13_train.ipynb #f42ce991
+@pytest.mark.slow
+def test_two_processes_log_what_one_process_logs():
+    import subprocess, sys
+    program = '''
+import sys, torch, torch.distributed as dist
+from test_set_up import built_in, tiny, fit, replace
+dist.init_process_group('gloo'); torch.set_num_threads(1)
+fit(built_in(), built_in(count=2, seed=9), replace(tiny, batch_norm=False), sys.argv[1], progress=False)
+'''
+    set_up = '''
+from dataclasses import replace
+import numpy as np, torch
+from ssr_nb.camera import viewpoint_ring
+from ssr_nb.data import Split
+from ssr_nb.render import render_views
+from ssr_nb.shapes import make_shape
+from ssr_nb.train import PRESETS, fit
+from ssr_nb.voxels import voxelize
+'''
+    import inspect
+    with tempfile.TemporaryDirectory() as tmp:
+        settings = 'tiny = replace(PRESETS["small"], iterations=6, cycle=4, validate_every=3, batch=4, level=1, width=4, hidden=32, features=16, siam_width=4, siam_features=16, gate=0., seed=3)'
+        Path(f'{tmp}/test_set_up.py').write_text(set_up + inspect.getsource(built_in) + settings)
+        Path(f'{tmp}/program.py').write_text(program)
+        for count in (1, 2):
+            subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={count}', f'{tmp}/program.py', f'{tmp}/{count}'],
+                           check=True, cwd=tmp, capture_output=True, timeout=300)
+        one, two = ([[float(v) for v in row.values()] for row in csv.DictReader(open(f'{tmp}/{count}/metrics.csv'))] for count in (1, 2))
+    assert_close(torch.tensor(one)[:, [0, 2, 3, 4]], torch.tensor(two)[:, [0, 2, 3, 4]], atol=1e-3, rtol=0, equal_nan=True)
+    assert_close(torch.tensor(one)[:, 7], torch.tensor(two)[:, 7], atol=.01, rtol=0)
+
+
 # %% nbs/13_train.ipynb #5f780caa
 def test_patience_stops_a_run_that_no_longer_gains():
     run = Trainer(built_in(), built_in(count=1), replace(tiny, patience=2))
