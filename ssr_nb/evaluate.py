@@ -336,14 +336,14 @@ def gallery(
         rows.append(GalleryRow(f'object {n}', image, view, turns))
     return rows
 
-# %% ../nbs/14_evaluate.ipynb #2fb0f099
+# %% ../nbs/14_evaluate.ipynb #76b96484
 def gallery_figure(
     rows: list[GalleryRow],
     turn: int = 7,          # viewpoints from the input to the novel view
 ) -> Figure:
     "Input, and truth and meshes from a novel and the input view (Fig. 5)."
     names = list(rows[0].turns)
-    figure = Figure(figsize=(2.9*len(names), 1.4*len(rows) + .4),
+    figure = Figure(figsize=(2.9*len(names), 1.5*len(rows) + .4),
                     layout='constrained')
     figure.get_layout_engine().set(w_pad=0, h_pad=0, wspace=0, hspace=0)
     axes = figure.subplots(len(rows), 2*len(names), squeeze=False)
@@ -353,7 +353,7 @@ def gallery_figure(
         for ax, name, view in zip(line, names + names, views):
             pixels = row.turns[name][view].transpose(1, 2, 0)
             ax.imshow(pixels, extent=(-1, 1, -1, 1))
-            ax.set(xlim=(-.8, .8), ylim=(-.72, .72))
+            ax.set(xlim=(-1, 1), ylim=(-1, 1))
             ax.axis('off')
     for ax, name in zip(axes[0], names + names):
         seen = ax in axes[0][:len(names)]
