@@ -32,14 +32,14 @@ from .reconstruct import (ReconstructionLoss, Reconstructor,
                                 reconstruction_iou)
 from .siamvp import SiamVP, siamvp_loss, pair_accuracy
 
-# %% ../nbs/13_train.ipynb #9ae48e68
+# %% ../nbs/13_train.ipynb #a2ea185c
 @dataclass(frozen=True)
 class SSRConfig:
     "Every choice of a training run. Defaults: the published values."
     method: Literal['ssr', 'softras'] = 'ssr'  # softras: labeled images only
     labeled: int = 2              # N objects with viewpoints; 0: all (Table 2)
     seed: int = 0                 # of weights, labeled objects and batches
-    iterations: int = 200_000     # 1000 epochs of 200 (§4.2)
+    iterations: int = 200_000     # paper: 1000 epochs of 200 (§4.2)
     batch: int = 64               # image pairs a SoftRas step (§4.2)
     lr: float = 1e-4              # Adam's, of SoftRas (§4.2)
     decay_at: int = 150_000       # iteration from which lr and sigma × 0.3
@@ -48,7 +48,7 @@ class SSRConfig:
     laplacian: float = 5e-3       # weight of the Laplacian loss (SoftRas)
     flatten: float = 5e-4         # weight of the flatten loss (SoftRas)
     half_angle: float = 15.       # camera's, degrees (NMR renderings)
-    level: int = 3                # sphere's subdivisions: 642 vertices
+    level: int = 3                # sphere's subdivisions: 3 has 642 vertices
     width: int = 64               # encoder's first channels (SoftRas)
     hidden: int = 1024            # units of its linear layers (SoftRas)
     features: int = 512           # between encoder and decoder (SoftRas)
@@ -325,7 +325,7 @@ def advance(
     for k, v in parts.items(): run.recent[k] = run.recent.get(k, 0.) + v
     run.recent['steps'] = run.recent.get('steps', 0) + 1
 
-# %% ../nbs/13_train.ipynb #004e0b22
+# %% ../nbs/13_train.ipynb #e8887397
 FORMAT = 1  # of checkpoints
 COUNTERS = ('iteration', 'seconds', 'rows', 'best_iou', 'best_iteration',
             'best', 'recent', 'pseudo')
@@ -336,12 +336,12 @@ def run_state(
 ) -> dict:          # tensors, numbers and words
     "Everything that the next step depends on."
     return dict(format=FORMAT, config=asdict(run.config),
-                objects=len(run.images),
+                objects=len(run.images), category=run.val.category,
                 generator=run.generator.get_state(),
                 **{k: getattr(run, k).state_dict() for k in NETWORKS},
                 **{k: getattr(run, k) for k in COUNTERS})
 
-# %% ../nbs/13_train.ipynb #55f1048d
+# %% ../nbs/13_train.ipynb #137bc0c2
 def restore(
     run: Trainer,
     path: Path,     # checkpoint
@@ -362,6 +362,9 @@ def restore(
     if other:
         raise InputError(f'{path}: written with other settings: ' + ', '.join(
             f'{k} {config.get(k)!r}, now {mine[k]!r}' for k in other))
+    if state.get('category', run.val.category) != run.val.category:
+        raise InputError(f'{path}: trained on {state["category"]}, '
+                         f'the data is of {run.val.category}')
     if state['objects'] != len(run.images):
         raise InputError(f'{path}: trained on {state["objects"]} objects, '
                          f'the data now has {len(run.images)}')

@@ -110,7 +110,7 @@ def test_the_run_folder_holds_the_best_weights_and_says_how_it_was_made():
     assert config['category'] == 'plane' and config['seed'] == 3
 
 
-# %% nbs/13_train.ipynb #34adacab
+# %% nbs/13_train.ipynb #66bc1e84
 def test_a_run_is_not_overwritten_nor_resumed_under_other_settings():
     train, val = built_in(), built_in(count=2, seed=9)
     with tempfile.TemporaryDirectory() as tmp:
@@ -118,6 +118,9 @@ def test_a_run_is_not_overwritten_nor_resumed_under_other_settings():
         with pytest.raises(InputError, match='already holds a run'): fit(train, val, tiny, tmp, progress=False)
         with pytest.raises(InputError, match='other settings: batch 2, now 4'):
             fit(train, val, replace(tiny, batch=4), tmp, resume=True, progress=False)
+        chairs = built_in('chair'), built_in('chair', count=2, seed=9)
+        with pytest.raises(InputError, match='trained on plane, the data is of chair'):
+            fit(*chairs, tiny, tmp, resume=True, progress=False)
         Path(f'{tmp}/checkpoint.pt').write_bytes(b'broken')
         with pytest.raises(InputError, match='not a checkpoint'): fit(train, val, tiny, tmp, resume=True, progress=False)
 
