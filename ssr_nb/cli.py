@@ -6,12 +6,12 @@
 __all__ = ['BAD_FILES', 'File', 'Folder', 'Flag', 'Device', 'Data', 'SHOWN', 'complaint', 'command', 'unboxed', 'parse', 'Make',
            'Check', 'Info', 'check_data', 'show_objects', 'make_data', 'data', 'Train', 'find_preset', 'parse_train',
            'resume_line', 'join_processes', 'train', 'Evaluate', 'evaluate', 'Predict', 'predict', 'Render', 'fitted',
-           'check_view', 'draw', 'render', 'Bench', 'BenchCase', 'sphere_level', 'bench_calls', 'bench_cases',
-           'run_bench', 'bench', 'Demo', 'demo_config', 'check_demo', 'demo_settings', 'demo_files', 'read_demo',
-           'open_demo', 'enter_worker', 'demo_worker', 'show_progress', 'train_both', 'demo_table', 'demo_lead',
-           'demo_facts', 'write_meshes', 'demo_data', 'demo']
+           'check_view', 'draw', 'render', 'Bench', 'BenchCase', 'sphere_level', 'case_faces', 'case_calls',
+           'case_fragments', 'bench_cases', 'run_bench', 'bench', 'Demo', 'demo_config', 'check_demo', 'demo_settings',
+           'demo_files', 'read_demo', 'open_demo', 'enter_worker', 'demo_worker', 'show_progress', 'train_both',
+           'demo_table', 'demo_lead', 'demo_facts', 'write_meshes', 'demo_data', 'demo']
 
-# %% ../nbs/16_cli.ipynb #92e90aa9
+# %% ../nbs/16_cli.ipynb #5240bda4
 import errno
 import inspect
 import io
@@ -25,7 +25,8 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass, replace
-from functools import partial, wraps
+from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty
 from typing import Annotated, Literal
@@ -47,8 +48,9 @@ from .evaluate import (NAMES, Report, cell_text, curves_figure,
                              write_figure, write_report)
 from .mesh import (InputError, Mesh, atomic_write, icosphere,
                          load_mesh, normalize, save_mesh)
-from .raster import soft_rasterize, soft_silhouette
-from .raster_cpu import forward_backward, interleaved, workload
+from .raster import RasterOptions
+from .raster_cpu import (bench_calls, box_pixels, interleaved,
+                               peak_memory, soft_options, workload)
 from .reconstruct import Reconstructor
 from .render import SoftRenderer, render_views
 from .train import (METHODS, PRESETS, SSRConfig, fit, process_rank,
@@ -438,7 +440,7 @@ def render(
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, 'png')
     print(f'{o.out}: {o.size} × {o.size} pixels')
 
-# %% ../nbs/16_cli.ipynb #c13ae8c8
+# %% ../nbs/16_cli.ipynb #91e2a05e
 @dataclass(frozen=True)
 class Bench:
     """Measure the soft rasterizer: forward and backward, time an image.
@@ -451,7 +453,7 @@ class Bench:
     faces: tuple[int, ...] = (320, 1280)
     image_size: tuple[int, ...] = (64,)    # pixels
     # to compare
-    backends: tuple[Literal['reference', 'cpu', 'triton'], ...] = ('reference', 'cpu')
+    backends: tuple[Literal['reference', 'cpu', 'triton', 'pytorch3d'], ...] = ('reference', 'cpu')
     threads: tuple[int, ...] = (1,)     # of the CPU
     color: Flag = False                 # with colours, not only silhouettes
     rounds: int = 5                     # of which the median is shown
@@ -478,38 +480,53 @@ def sphere_level(
     known = ', '.join(str(20*4**level) for level in range(8))
     raise InputError(f'--faces: expected one of {known}, not {faces}')
 
-# %% ../nbs/16_cli.ipynb #20e9bb7d
-def bench_calls(
+# %% ../nbs/16_cli.ipynb #766145cd
+def case_faces(
+    case: BenchCase,
+) -> torch.Tensor:   # (batch, F, 3, 3)
+    "Spheres as training sees them, on the CPU."
+    return workload(case.batch, sphere_level(case.faces))
+
+def case_calls(
     case: BenchCase,
     options: dict,   # sigma, dist_eps
-) -> dict:           # what it is -> a call without arguments
-    "Forward, and forward and backward, of spheres as training sees them."
+) -> dict:           # forward, both -> a call without arguments
+    "Forward, and forward and backward, waiting for the device."
     device = 'cuda' if case.backend == 'triton' else 'cpu'
-    faces = workload(case.batch, sphere_level(case.faces)).to(device)
-    function = soft_rasterize if case.color else soft_silhouette
-    draw = partial(function, image_size=case.image_size,
-                   backend=case.backend, **options)
-    tensors = (faces, faces) if case.color else (faces,)
+    calls = bench_calls(case_faces(case).to(device), case.backend,
+                        dict(options, image_size=case.image_size))
     def measured(call):
         def run():
             torch.set_num_threads(case.threads)
             call()
             if device == 'cuda': torch.cuda.synchronize()
         return run
-    return {'forward': measured(lambda: draw(*tensors)),
-            'both': measured(forward_backward(draw, *tensors))}
+    task = 'color' if case.color else 'silhouette'
+    return {passes: measured(calls[case.backend, task, passes])
+            for passes in ('forward', 'both')}
 
-# %% ../nbs/16_cli.ipynb #90e8934b
+def case_fragments(
+    case: BenchCase,
+    options: dict,   # sigma, dist_eps
+) -> int:            # pairs of a face and a pixel that its box reaches
+    "How much there is to draw in all pictures of a case."
+    soft = RasterOptions(image_size=case.image_size, **options)
+    return box_pixels(case_faces(case).numpy(), soft_options(soft))
+
+# %% ../nbs/16_cli.ipynb #289c3240
 def bench_cases(
     o: Bench,
 ) -> list[BenchCase]:
     "Every combination that this machine can run; others are said."
     for name in ('batch', 'rounds'):
         if getattr(o, name) < 1: raise InputError(f'--{name}: at least 1')
-    if 'triton' in o.backends and not torch.cuda.is_available():
-        print('triton: left out, there is no CUDA device here')
-    backends = [b for b in o.backends
-                if b != 'triton' or torch.cuda.is_available()]
+    absent = {}
+    if not torch.cuda.is_available(): absent['triton'] = 'no CUDA device'
+    if not find_spec('pytorch3d'): absent['pytorch3d'] = 'not installed'
+    elif o.color: absent['pytorch3d'] = 'compared by silhouettes only'
+    for name in set(absent) & set(o.backends):
+        print(f'{name}: left out, {absent[name]}')
+    backends = [b for b in o.backends if b not in absent]
     cases = [BenchCase(b, 1 if b == 'reference' else o.batch, f, s, t,
                        o.color)
              for s in o.image_size for f in o.faces for t in o.threads
@@ -519,7 +536,7 @@ def bench_cases(
     for case in cases: sphere_level(case.faces)
     return cases
 
-# %% ../nbs/16_cli.ipynb #c8c3eed3
+# %% ../nbs/16_cli.ipynb #daabd841
 def run_bench(
     o: Bench,
     measure=interleaved,   # calls by name, rounds -> median seconds by name
@@ -527,7 +544,7 @@ def run_bench(
     "Measure all cases in turns; medians, and ratios to the reference."
     cases, options = bench_cases(o), dict(sigma=o.sigma, dist_eps=o.dist_eps)
     calls = {(case, what): call for case in cases
-             for what, call in bench_calls(case, options).items()}
+             for what, call in case_calls(case, options).items()}
     threads = torch.get_num_threads()
     times = measure(calls, o.rounds)
     torch.set_num_threads(threads)
@@ -540,7 +557,12 @@ def run_bench(
         rows.append(row | {
             'forward, ms': each[case, 'forward'],
             'forward + backward, ms': each[case, 'both'],
-            'times faster': dense and dense/each[case, 'both']})
+            'times faster': dense and dense/each[case, 'both'],
+            'million fragments/s': 1e-6*case_fragments(case, options)
+                                   / times[case, 'both'],
+            'peak, MB': peak_memory(calls[case, 'both'],
+                                    'cuda' if case.backend == 'triton'
+                                    else 'cpu')})
     return rows
 
 @command('ssr_bench')

@@ -327,11 +327,12 @@ def test_a_benchmark_reports_medians_and_ratios_of_interleaved_rounds():
     assert_close(rows[1]['times faster'], 10.)
 
 
-# %% nbs/16_cli.ipynb #61957730
+# %% nbs/16_cli.ipynb #268dd4e0
 def test_the_benchmark_measures_what_is_there_and_says_what_is_not():
-    shown = done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --backends reference cpu triton'))
+    shown = done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --backends reference cpu triton pytorch3d'))
     assert '| reference | 1 | 20 | 8 | 1 |' in shown and '| cpu | 2 | 20 | 8 | 1 |' in shown
     if not torch.cuda.is_available(): assert 'triton: left out' in shown
+    assert 'million fragments/s' in shown and 'peak, MB' in shown
     done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --color'))
     assert '--faces' in refused(bench, '--faces', '21')
     assert '--rounds' in refused(bench, '--rounds', '0')
