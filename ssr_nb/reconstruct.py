@@ -6,13 +6,13 @@
 __all__ = ['conv_block', 'Encoder', 'deform', 'Decoder', 'Reconstructor', 'predict_mesh', 'save_reconstructor',
            'load_reconstructor', 'ReconstructionLoss', 'reconstruction_iou']
 
-# %% ../nbs/10_reconstruct.ipynb #0b2322a4
+# %% ../nbs/10_reconstruct.ipynb #db11dda9
 import json
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from .data import load_image
@@ -133,7 +133,7 @@ class Reconstructor(nn.Module):
         "Read a file of `save`, or a run folder that holds one."
         return load_reconstructor(Path(path))
 
-# %% ../nbs/10_reconstruct.ipynb #38f21fe5
+# %% ../nbs/10_reconstruct.ipynb #3a985172
 @torch.no_grad()
 def predict_mesh(
     model: Reconstructor,
@@ -157,7 +157,7 @@ def save_reconstructor(
     weights = {k: v.contiguous() for k, v in model.state_dict().items()}
     about = {'architecture': json.dumps(model.architecture)}
     with atomic_write(path) as temporary:
-        save_file(weights, temporary, metadata=about)
+        Path(temporary).write_bytes(save(weights, metadata=about))
 
 # %% ../nbs/10_reconstruct.ipynb #5e2d978b
 def load_reconstructor(

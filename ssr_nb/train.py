@@ -32,10 +32,10 @@ from .reconstruct import (ReconstructionLoss, Reconstructor,
                                 reconstruction_iou)
 from .siamvp import SiamVP, siamvp_loss, pair_accuracy
 
-# %% ../nbs/13_train.ipynb #a2ea185c
+# %% ../nbs/13_train.ipynb #e7ecae3e
 @dataclass(frozen=True)
 class SSRConfig:
-    "Every choice of a training run. Defaults: the published values."
+    "Every choice of a training run; in brackets, where it comes from."
     method: Literal['ssr', 'softras'] = 'ssr'  # softras: labeled images only
     labeled: int = 2              # N objects with viewpoints; 0: all (Table 2)
     seed: int = 0                 # of weights, labeled objects and batches
@@ -373,7 +373,7 @@ def restore(
     for k in COUNTERS: setattr(run, k, state[k])
     run.pseudo = run.pseudo.cpu()
 
-# %% ../nbs/13_train.ipynb #a1e78fb0
+# %% ../nbs/13_train.ipynb #587a04c3
 def write_text(
     path: Path,
     text: str,
@@ -393,8 +393,10 @@ def write_run(
     writer.writerows(run.rows)
     write_text(folder/'metrics.csv', table.getvalue())
     if run.best: best_model(run).save(folder/'reconstructor.safetensors')
+    whole = io.BytesIO()   # so that a full disk is an OSError, as always
+    torch.save(run_state(run), whole)
     with atomic_write(folder/'checkpoint.pt') as temporary:
-        torch.save(run_state(run), temporary)
+        Path(temporary).write_bytes(whole.getbuffer())
 
 # %% ../nbs/13_train.ipynb #63f7cc78
 def best_model(

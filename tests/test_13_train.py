@@ -125,6 +125,24 @@ def test_a_run_is_not_overwritten_nor_resumed_under_other_settings():
         with pytest.raises(InputError, match='not a checkpoint'): fit(train, val, tiny, tmp, resume=True, progress=False)
 
 
+# %% nbs/13_train.ipynb #46325764
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint_as_it_was():
+    import errno
+    resource = pytest.importorskip('resource')
+    train, val = built_in(), built_in(count=2, seed=9)
+    with tempfile.TemporaryDirectory() as tmp:
+        fit(train, val, replace(tiny, iterations=4), tmp, progress=False)
+        before = {f.name: f.read_bytes() for f in Path(tmp).iterdir()}
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before['checkpoint.pt'])//2, limits[1]))   # bytes a file may have
+        try:
+            with pytest.raises(OSError) as error: fit(train, val, tiny, tmp, resume=True, progress=False)
+        finally: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        after = {f.name: f.read_bytes() for f in Path(tmp).iterdir()}
+        assert error.value.errno == errno.EFBIG and after.keys() == before.keys() and after['checkpoint.pt'] == before['checkpoint.pt']
+        assert fit(train, val, tiny, tmp, resume=True, progress=False).iteration == tiny.iterations
+
+
 # %% nbs/13_train.ipynb #da3e2df1
 def test_two_runs_cannot_share_a_folder_and_a_lock_left_behind_does_not_matter():
     from filelock import FileLock
