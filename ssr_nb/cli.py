@@ -97,7 +97,7 @@ def command(
         return run
     return decorate
 
-# %% ../nbs/16_cli.ipynb #bf865fae
+# %% ../nbs/16_cli.ipynb #012c1511
 def unboxed(
     box: str,   # what tyro prints about words that it cannot use
 ) -> str:       # its first paragraph, in one line
@@ -107,7 +107,8 @@ def unboxed(
         words = line.strip('│╰╯ ')
         if set(words) <= set('─-'): paragraphs.append('')
         else: paragraphs[-1] += f'{words} '
-    return ' '.join(next(filter(None, paragraphs), box).split())
+    first = ' '.join(next(filter(None, paragraphs), box).split())
+    return first.removeprefix('Error parsing config: ')
 
 def parse(
     options,          # a dataclass, or several as subcommands
