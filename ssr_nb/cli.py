@@ -303,7 +303,7 @@ def train(
           f'iteration {run.best_iteration} of {run.iteration}, '
           f'{run.seconds:.0f} s')
 
-# %% ../nbs/16_cli.ipynb #71172ec8
+# %% ../nbs/16_cli.ipynb #35b836c1
 @dataclass(frozen=True)
 class Evaluate:
     """Score a trained network: 3D IoU over all views of all objects.
@@ -329,7 +329,9 @@ def evaluate(
     method = read_run(o.run).config.get('method', 'run')
     shown = result['best'][:2] + result['worst'][:2]
     rows = gallery({method: Reconstructor.load(o.run)}, objects, shown)
-    write_figure(gallery_figure(rows), o.run/f'gallery_{o.split}.png')
+    own = result['category'] == read_run(o.run).config['category']
+    name = o.split if own else f'{result["category"]}_{o.split}'
+    write_figure(gallery_figure(rows), o.run/f'gallery_{name}.png')
     print(f'3D IoU {result["iou"]:.3f} over {result["objects"]} objects of '
           f'{result["category"]}, {o.split}, all 24 views')
     for name in ('best', 'worst'):

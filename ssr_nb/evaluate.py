@@ -105,22 +105,23 @@ def summarize(
                 per_object=np.round(objects, 4).tolist(),
                 worst=order[:extremes], best=order[::-1][:extremes])
 
-# %% ../nbs/14_evaluate.ipynb #12ee111d
+# %% ../nbs/14_evaluate.ipynb #0885b84d
 def evaluate_run(
     run: str|Path,               # folder
     data: str|Path,              # folder of a data set
     split: str = 'test',         # train, val or test
     category: str|None = None,   # none: the one it was trained on
 ) -> dict:                       # of summarize, with where it comes from
-    "Score the best weights of a run; also written to eval_<split>.json."
+    "Score the best weights; for its own category into eval_<split>.json."
     record = read_run(run)
     category = category or record.config['category']
     objects = load_split(data, category, split)
     model = Reconstructor.load(record.folder)
     result = dict(data=str(data), category=objects.category, split=split,
                   **summarize(score_split(model, objects)))
-    write_text(record.folder/f'eval_{split}.json',
-               json.dumps(result, indent=2) + '\n')
+    if objects.category == record.config['category']:
+        write_text(record.folder/f'eval_{split}.json',
+                   json.dumps(result, indent=2) + '\n')
     return result
 
 # %% ../nbs/14_evaluate.ipynb #477d1a43

@@ -29,6 +29,13 @@ def views_of(category, count, seed=0):
     return torch.stack([torch.as_tensor(o) for o in objects])[:, :, :3].float()/255
 
 
+# %% nbs/11_siamvp.ipynb #9d5ede4f
+def test_the_last_feature_map_has_the_side_that_is_computed():
+    assert feature_side(64, (10, 7, 4)) == 7 and feature_side(20, (10, 7, 4)) < 1
+    maps = SiamVP(image_size=32, width=4, features=8, kernels=(5, 4, 3)).twin[:-1](torch.zeros(1, 3, 32, 32))
+    assert maps.shape[-2:] == (feature_side(32, (5, 4, 3)),)*2
+
+
 # %% nbs/11_siamvp.ipynb #0612c5f8
 def test_the_twin_has_the_published_size():
     convs = 3*64*10**2 + 64*128*7**2 + 128*128*4**2 + 64 + 128 + 128

@@ -31,9 +31,10 @@ def built_in(category='plane', count=6, seed=0, split='train'):
     return Split(images=images, voxels=voxels, viewpoints=viewpoint_ring(), name='built-in', category=category, split=split)
 
 
-# %% nbs/13_train.ipynb #9eb27d23
+# %% nbs/13_train.ipynb #9c49bc10
 def test_an_impossible_choice_is_named():
-    for field, value in dict(batch=1, lr=0., rule='luck', labeled=-1, dist_eps=1., method='magic', iterations=.5).items():
+    for field, value in dict(batch=1, lr=0., rule='luck', labeled=-1, dist_eps=1., method='magic', iterations=.5, gate=float('nan'),
+                             threshold=7., laplacian=float('nan'), siam_kernels=(40, 7, 4)).items():
         with pytest.raises(InputError, match=f'^{field}: expected'): SSRConfig(**{field: value})
     with pytest.raises(InputError, match='labeled: ssr needs 2'): SSRConfig(labeled=1)
     assert SSRConfig(method='softras', labeled=1).labeled == 1
@@ -60,6 +61,13 @@ def test_the_first_cycle_is_labeled_only_and_later_ones_are_half_and_half():
     images, views = draw_batch(run)
     from_labeled = [i.numpy().tobytes() in originals for i in images[0]]
     assert from_labeled == [True, False]
+
+
+# %% nbs/13_train.ipynb #7af68306
+def test_a_run_that_diverges_says_so():
+    run = Trainer(built_in(), built_in(count=1), tiny)
+    torch.nn.init.constant_(run.model.decoder.displacement.bias, torch.nan)
+    with pytest.raises(InputError, match='diverged after 0 iterations'): softras_step(run)
 
 
 # %% nbs/13_train.ipynb #47396282
@@ -110,12 +118,13 @@ def test_the_run_folder_holds_the_best_weights_and_says_how_it_was_made():
     assert config['category'] == 'plane' and config['seed'] == 3
 
 
-# %% nbs/13_train.ipynb #66bc1e84
+# %% nbs/13_train.ipynb #e10be196
 def test_a_run_is_not_overwritten_nor_resumed_under_other_settings():
     train, val = built_in(), built_in(count=2, seed=9)
     with tempfile.TemporaryDirectory() as tmp:
         fit(train, val, replace(tiny, iterations=2), tmp, progress=False)
         with pytest.raises(InputError, match='already holds a run'): fit(train, val, tiny, tmp, progress=False)
+        with pytest.raises(InputError, match='other objects'): fit(built_in(seed=5), val, tiny, tmp, resume=True, progress=False)
         with pytest.raises(InputError, match='other settings: batch 2, now 4'):
             fit(train, val, replace(tiny, batch=4), tmp, resume=True, progress=False)
         chairs = built_in('chair'), built_in('chair', count=2, seed=9)
