@@ -143,7 +143,7 @@ def average_gradients(
         dist.all_reduce(p.grad)
         p.grad /= count
 
-# %% ../nbs/13_train.ipynb #316754ac
+# %% ../nbs/13_train.ipynb #17d040a5
 class Trainer:
     "The state of a run, and the steps that change it."
     def __init__(
@@ -156,6 +156,8 @@ class Trainer:
         self.config, self.device, self.val = config, device, val
         self.generator = torch.Generator().manual_seed(config.seed)
         self.images = torch.tensor(train.images, device=device)
+        self.val_objects = (torch.tensor(val.images),
+                            torch.tensor(val.voxels).bool())
         self.viewpoints = train.viewpoints.to(device)
         count, views = self.images.shape[:2]
         self.labeled = choose_labeled(count, config.labeled or count,
@@ -299,7 +301,7 @@ def relabel(
         run.siam_images[run.labeled[chosen]], c.rule, c.threshold,
         c.rotation).cpu()
 
-# %% ../nbs/13_train.ipynb #4fdab3b7
+# %% ../nbs/13_train.ipynb #903c42e8
 COLUMNS = ('iteration', 'loss', 'siam_loss', 'siam_accuracy',
            'gate_accuracy', 'share', 'label_accuracy', 'val_iou')
 
@@ -307,8 +309,7 @@ def validate(
     run: Trainer,
 ) -> dict:          # one row of the log, keys COLUMNS
     "Score the validation objects; remember the best weights."
-    iou = reconstruction_iou(run.model, torch.tensor(run.val.images),
-                             torch.tensor(run.val.voxels).bool()).mean()
+    iou = reconstruction_iou(run.model, *run.val_objects).mean()
     steps = run.recent.pop('steps', 1)
     sums = {k: run.recent.pop(k, torch.tensor(torch.nan))/steps
             for k in COLUMNS[1:4]}
