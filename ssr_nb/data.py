@@ -589,27 +589,29 @@ def check_files(
         if bad: problems.append(f'{path}: damaged ({bad})')
     return problems
 
-# %% ../nbs/09_data.ipynb #fc8ffe0e
+# %% ../nbs/09_data.ipynb #83d57148
 def check_record(
     folder: Path,
-    sizes: dict[tuple[str, str], int],  # objects by name and split
-) -> list[str]:
-    "Where dataset.json and the arrays disagree."
+    sizes: dict[tuple[str, str], int|None],  # objects by name and split;
+) -> list[str]:                              # None: could not be read
+    "Where dataset.json and the arrays that could be read disagree."
     objects = read_record(folder).get('objects', {})
     where = folder/'dataset.json'
     try:
-        told = {name: [(row['split'], row['row']) for row in rows]
+        told = {name: [(row['split'], row['row']) for row in rows
+                       if sizes.get((name, row['split']), 0) is not None]
                 for name, rows in objects.items()}
     except (TypeError, LookupError, AttributeError):
         return [f'{where}: objects should be lists of split, row, source, '
                 'licence and name by category']
     there = {name: sorted((split, k) for (n, split), size in sizes.items()
-                          if n == name for k in range(size)) for name in told}
+                          if n == name for k in range(size or 0))
+             for name in told}
     return [f'{where}: lists other objects of {name} than its files hold'
             for name, rows in told.items() if sorted(rows, key=str)
             != sorted(there[name], key=str)]
 
-# %% ../nbs/09_data.ipynb #eb1cf31f
+# %% ../nbs/09_data.ipynb #eefbfb0b
 def check_dataset(
     folder: str|Path,
 ) -> list[str]:  # one line a problem; none when it is sound
@@ -622,6 +624,7 @@ def check_dataset(
             try: part = load_split(folder, name, split)
             except InputError as reason:
                 problems.append(str(reason))
+                sizes[name, split] = None
                 continue
             sizes[name, split] = len(part)
             problems += check_files(folder, name, split) + check_objects(part)

@@ -409,11 +409,15 @@ def test_damage_in_a_mapped_file_and_a_false_dataset_json_are_found():
         assert 'no <name>_<split>_images.npz' in check_dataset(folder)[0]
 
 
-# %% nbs/09_data.ipynb #74c03748
+# %% nbs/09_data.ipynb #9617f5c1
 def test_what_is_made_here_has_no_problems():
     with tempfile.TemporaryDirectory() as folder:
         make_dataset(folder, categories=['rifle', 'vessel'], count=3, seed=1)
         assert check_dataset(folder) == []
+        cut = split_file(folder, 'rifle', 'val', 'images')
+        cut.write_bytes(cut.read_bytes()[:99])   # one file, one problem
+        problem, = check_dataset(folder)
+        assert str(cut) in problem
 
 
 # %% nbs/09_data.ipynb #77e85d99
