@@ -437,7 +437,7 @@ def draw_inscribed(
     if height == width: return square
     return square[..., rows, columns]
 
-# %% ../nbs/02_raster.ipynb #20098a1d
+# %% ../nbs/02_raster.ipynb #cfd7ac89
 def check_tensor(
     name: str,      # of the argument
     value: Tensor,  # (..., F, 3, 3)
@@ -476,7 +476,8 @@ def dispatch(
             t.to(dtype).reshape(lead.numel(), *t.shape[-3:]) for t in tensors]
     faces = flat[0]
     draw = backend_function(choose_backend(backend, faces), task)
-    picture = draw_inscribed(draw, *flat, **options)
+    with torch.autocast(faces.device.type, enabled=False):
+        picture = draw_inscribed(draw, *flat, **options)
     return picture.reshape(*lead, *picture.shape[1:])
 
 # %% ../nbs/02_raster.ipynb #53de2e50

@@ -28,7 +28,7 @@ from .raster import (nearest_face, pixel_grid, soft_rasterize,
 
 _all_ = ['soft_rasterize', 'soft_silhouette']
 
-# %% ../nbs/05_render.ipynb #0f9f450c
+# %% ../nbs/05_render.ipynb #e55e209e
 @dataclass(frozen=True)
 class Light:
     "Where light comes from, and how much; at most 1 together stays in range."
@@ -42,7 +42,7 @@ def shade(
 ) -> Tensor:                 # (...) brightness
     "Lambert's law: ambient + directional · max(0, n·l)."
     towards = F.normalize(normals.new_tensor(light.direction), dim=0)
-    return light.ambient + light.directional*(normals @ towards).relu()
+    return light.ambient + light.directional*(normals*towards).sum(-1).relu()
 
 # %% ../nbs/05_render.ipynb #1a724a13
 def facing_normals(

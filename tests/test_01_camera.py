@@ -230,3 +230,14 @@ def test_the_gradient_of_a_matrix_camera_matches_finite_differences_and_stays_fi
     seen.sum().backward()
     assert seen.isfinite().all() and beside.grad.isfinite().all()
     with pytest.raises(InputError, match='matrix'): project_matrix(points, torch.eye(4))
+
+
+# %% nbs/01_camera.ipynb #7f3e6c43
+def test_under_autocast_every_camera_keeps_its_precision(device):
+    vertices, ring = .2*random_eyes(3, 7).float().to(device), viewpoint_ring(3).to(device)
+    matrix = torch.rand(3, 3, 4, generator=torch.Generator().manual_seed(0)).to(device)
+    for call in (lambda: project(vertices, ring), lambda: project(vertices, ring, half_width=1.),
+                 lambda: project_matrix(vertices, matrix), lambda: matrix_eye(matrix)):
+        with torch.autocast(device, torch.bfloat16): seen = call()
+        assert seen.dtype == torch.float32
+        assert_close(seen, call(), atol=0, rtol=0)

@@ -334,6 +334,18 @@ def test_half_precision_is_drawn_in_float32():
     assert alpha.dtype == torch.float32 and half.grad.dtype == torch.bfloat16
 
 
+# %% nbs/02_raster.ipynb #c3d8dbaf
+def test_under_autocast_pictures_and_gradients_keep_their_precision():
+    faces, colors = (t.requires_grad_() for t in (random_faces(1, 4), random_colors(1, 4)))
+    options = dict(image_size=8, sigma=1e-2, gamma=1e-2, backend='reference')
+    draw = lambda: soft_rasterize(faces, colors, **options)
+    with torch.autocast('cpu', torch.bfloat16): picture = draw()
+    assert picture.dtype == torch.float32
+    assert_close(picture, draw(), atol=0, rtol=0)
+    for half, full in zip(*(torch.autograd.grad(p.square().sum(), (faces, colors)) for p in (picture, draw()))):
+        assert_close(half, full, atol=0, rtol=0)
+
+
 # %% nbs/02_raster.ipynb #cf6c7f80
 def test_the_fast_backend_refuses_what_it_cannot_draw():
     with pytest.raises(InputError, match='backend.*float32'):

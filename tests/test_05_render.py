@@ -137,6 +137,18 @@ def test_pictures_are_alike_on_every_device(device):
     assert_close(picture, renderer(mesh.vertices, mesh.faces, ring, mesh.vertex_colors), atol=1e-4, rtol=0)
 
 
+# %% nbs/05_render.ipynb #f92a3994
+def test_under_autocast_pictures_keep_their_precision(device):
+    mesh, ring = letter().to(device), viewpoint_ring(3).to(device)
+    for backend in 'auto', 'reference':
+        for more in dict(), dict(color='hard'), dict(shading='smooth', camera='orthographic'):
+            renderer = SoftRenderer(16, sigma=1e-3, backend=backend, **more)
+            call = lambda: renderer(mesh.vertices, mesh.faces, ring, mesh.vertex_colors)
+            with torch.autocast(device, torch.bfloat16): picture = call()
+            assert picture.dtype == torch.float32
+            assert_close(picture, call(), atol=0, rtol=0)
+
+
 # %% nbs/05_render.ipynb #25cb0770
 def test_with_parallel_rays_a_box_is_as_wide_near_as_far():
     vertices, faces = box([-.3, -.3, -.3], [.3, .3, .3])
