@@ -4,17 +4,23 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'IMAGE_SHAPE', 'VOXEL_SHAPE', 'FILE_NAME', 'BROKEN', 'MOST_BYTES', 'MOST_DEFLATED', 'MOST_JSON',
-           'MESH_FILES', 'split_file', 'list_splits', 'find_name', 'StoredArray', 'require', 'one_line', 'find_array',
-           'check_array', 'array_offset', 'map_array', 'unpack_array', 'read_array', 'load_array', 'read_record',
-           'read_angles', 'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled', 'Recipe',
-           'shape_recipes', 'axis', 'orient', 'read_credits', 'mesh_recipes', 'make_object', 'make_objects',
-           'split_objects', 'write_category', 'find_recipes', 'write_dataset', 'make_dataset', 'check_objects',
-           'check_files', 'check_record', 'check_dataset', 'dataset_info', 'open_picture', 'array_picture',
-           'as_picture', 'as_mask', 'letterbox', 'check_picture_alpha', 'load_image']
+           'MESH_FILES', 'KINDS', 'MOST_CONTENTS', 'MOST_CATALOG', 'MOST_FILE', 'MOST_FILES', 'CATALOG', 'MOST_DEB',
+           'MOST_XZ', 'LIBRARIES', 'split_file', 'list_splits', 'find_name', 'StoredArray', 'require', 'one_line',
+           'find_array', 'check_array', 'array_offset', 'map_array', 'unpack_array', 'read_array', 'load_array',
+           'read_record', 'read_angles', 'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled',
+           'Recipe', 'shape_recipes', 'axis', 'orient', 'read_credits', 'mesh_recipes', 'unescape', 'read_properties',
+           'find_kind', 'add_kinds', 'open_library', 'read_member', 'read_catalog', 'unpack_model', 'write_beside',
+           'read_numbers', 'place', 'load_furniture', 'furniture_recipes', 'Unpacked', 'pieces', 'untar_libraries',
+           'unpack_deb', 'find_libraries', 'make_object', 'make_objects', 'split_objects', 'write_category',
+           'pick_categories', 'check_choices', 'find_recipes', 'library_paths', 'find_furniture', 'write_dataset',
+           'draft_folder', 'make_dataset', 'check_objects', 'check_files', 'check_record', 'check_dataset',
+           'dataset_info', 'open_picture', 'array_picture', 'as_picture', 'as_mask', 'letterbox', 'check_picture_alpha',
+           'load_image']
 
-# %% ../nbs/09_data.ipynb #0d9f32fb
+# %% ../nbs/09_data.ipynb #05c81d21
 import hashlib
 import json
+import lzma
 import math
 import re
 import secrets
@@ -23,8 +29,10 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from tokenize import TokenError
 
 import numpy as np
@@ -332,7 +340,7 @@ def choose_labeled(
     seeded = torch.Generator().manual_seed(seed)
     return torch.randperm(n_objects, generator=seeded)[:N]
 
-# %% ../nbs/09_data.ipynb #ef397e55
+# %% ../nbs/09_data.ipynb #60cd2b96
 @dataclass(frozen=True)
 class Recipe:
     "An object before it is made."
@@ -340,6 +348,7 @@ class Recipe:
     name: str
     source: str
     licence: str
+    creator: str = ''
 
 # %% ../nbs/09_data.ipynb #68d4d5aa
 def shape_recipes(
@@ -415,6 +424,335 @@ def mesh_recipes(
                       row.get('source', file), row.get('licence', 'unknown'))
     return [recipe(path) for path in files]
 
+# %% ../nbs/09_data.ipynb #67df2535
+def unescape(
+    text: str,  # with \u20ac, \: and the like
+) -> str:       # no control characters, no halves of characters
+    "What a string of a Java properties file means."
+    blank = dict.fromkeys('tnrf', ' ')
+    plain = re.sub(r'\\(?:u([0-9a-fA-F]{4})|(.?))', lambda m: chr(
+        int(m[1], 16)) if m[1] else blank.get(m[2], m[2]), text)
+    return ''.join(c for c in plain if c.isprintable()).strip()
+
+def read_properties(
+    content: bytes,    # UTF-8 or Latin-1
+) -> dict[str, str]:
+    "Keys and values of a Java properties file."
+    try: text = content.decode('utf-8')
+    except UnicodeDecodeError: text = content.decode('latin-1')
+    text = re.sub(r'\\(\r\n|\r|\n)[ \t]*', '', text)  # the line goes on
+    pairs = (re.match(r'\s*(?![#!\s])([^=:\s]+)[ \t]*[=:]?(.*)', line)
+             for line in re.split(r'\r\n|\r|\n', text))
+    return {pair[1]: unescape(pair[2]) for pair in pairs if pair}
+
+# %% ../nbs/09_data.ipynb #95b058d5
+KINDS = {
+    'bench': ['bench'],
+    'cabinet': ['cabinet', 'wardrobe', 'dresser', 'cupboard', 'chest',
+                'vanity', 'safe', 'bedside table', 'tv stand'],
+    'car': ['car', 'sedan', 'suv'],
+    'chair': ['chair', 'armchair', 'class seat'],
+    'display': ['tv', 'tv 16 9', 'screen'],
+    'lamp': ['lamp', 'light', 'lantern', 'lamppost', 'chandelier',
+             'spotlight', 'fluorescent strip'],
+    'phone': ['phone', 'iphone'],
+    'plane': ['plane', 'biplane'],
+    'sofa': ['sofa', 'couch'],
+    'speaker': ['speaker'],
+    'table': ['table', 'desk'],
+    'vessel': ['boat', 'rowboat'],
+    '': ['abdominal bench', 'chest freezer', 'football table', 'ottoman',
+         'fan', 'opened convertible sofa', 'piano bench', 'pool table',
+         'remote control', 'screen door', 'table tennis', 'table tennis bat']}
+
+def find_kind(
+    name: str,                     # of a model
+    kinds: dict[str, list[str]],   # words and phrases by category
+) -> str:                          # category; '' when it is none of them
+    "The category whose word ends last in the head of a name."
+    words = ' '.join(re.findall(r'[^\W_]+', name.lower()))
+    head = re.split(r' (?:with|on|and|for|in)\b', words)[0]
+    found = [(match.end(), len(phrase), kind)
+             for kind, phrases in kinds.items() for phrase in phrases
+             for match in re.finditer(rf'\b{re.escape(phrase)}s?\b', head)]
+    return max(found)[2] if found else ''
+
+# %% ../nbs/09_data.ipynb #3d3b72a2
+def add_kinds(
+    lines: Iterable[str],        # 'bed=bed,crib', ...
+) -> dict[str, list[str]]:       # KINDS, and these instead or besides
+    "More categories, or other words for a known one; InputError if unclear."
+    kinds = dict(KINDS)
+    for line in lines:
+        name, _, words = line.partition('=')
+        phrases = [' '.join(re.findall(r'[^\W_]+', w.lower()))
+                   for w in words.split(',')]
+        require(re.fullmatch(r'\w[\w-]*', name) and all(phrases), 'kinds: '
+                f'expected category=word,word, found {one_line(line)!r}')
+        kinds[name] = phrases
+    return kinds
+
+# %% ../nbs/09_data.ipynb #11e99203
+MOST_CONTENTS = 4 << 20  # bytes of a table of contents: 40,000 files or so
+MOST_CATALOG = 4 << 20   # bytes; the largest of Sweet Home 3D's has 0.15 MB
+MOST_FILE = 32 << 20     # bytes of a model's file; theirs has 9 MB
+MOST_FILES = 200         # in a model's folder
+
+def open_library(
+    path: Path,  # a .sh3f file
+) -> zipfile.ZipFile:
+    "A ZIP archive with a bounded table of contents; InputError when not."
+    try:
+        with open(path, 'rb') as file:
+            file.seek(max(0, path.stat().st_size - 66_000))
+            end = file.read()
+        sizes = [int.from_bytes(end[m.start() + 12:m.start() + 16], 'little')
+                 for m in re.finditer(b'PK\5\6', end)]
+        if b'PK\6\7' in end or max(sizes, default=0) > MOST_CONTENTS:
+            raise ValueError('its table of contents is too long')
+        return zipfile.ZipFile(path)
+    except BROKEN as reason:
+        raise InputError(f'{path}: not a readable .sh3f library '
+                         f'({one_line(reason)})') from None
+
+# %% ../nbs/09_data.ipynb #933100f3
+def read_member(
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+    most: int = MOST_FILE,    # bytes
+) -> bytes:
+    "One file of an archive; InputError when it is too large or damaged."
+    where, size = repr(member.filename[-80:]), member.file_size
+    require(size <= most, f'{where}: {size} bytes, over the limit of {most}')
+    known = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+    require(member.compress_type in known, f'{where}: not plain or deflated')
+    try:
+        with archive.open(member) as stream: content = stream.read(size + 1)
+        if len(content) != size: raise ValueError('wrong length')
+        return content
+    except BROKEN as reason:
+        raise InputError(f'{where}: damaged '
+                         f'({one_line(reason)})') from None
+
+# %% ../nbs/09_data.ipynb #9d2da7a3
+CATALOG = 'PluginFurnitureCatalog.properties'
+
+def read_catalog(
+    library: Path,  # a .sh3f file
+) -> tuple[dict[str, str], list[dict[str, str]]]:
+    "What a catalogue says of itself, and of each model."
+    with open_library(library) as archive:
+        require(CATALOG in archive.namelist(), f'{library}: no {CATALOG}')
+        try: content = read_member(archive, archive.getinfo(CATALOG),
+                                   MOST_CATALOG)
+        except InputError as reason:
+            raise InputError(f'{library}: {reason}') from None
+    general, items = {}, {}
+    for key, value in read_properties(content).items():
+        field, _, number = key.partition('#')
+        if number: items.setdefault(number, {})[field] = value
+        else: general[key] = value
+    return general, [item for item in items.values() if 'model' in item]
+
+# %% ../nbs/09_data.ipynb #c5978dce
+def unpack_model(
+    library: Path,
+    item: dict[str, str],  # of its catalogue
+    folder: Path,          # empty
+) -> Path:                 # the model's file
+    "Unpack a model and, if it has parts, the files beside it."
+    name = item['model'].lstrip('/')
+    home = name[:name.rfind('/') + 1]
+    with open_library(library) as archive:
+        there = {m.filename: m for m in archive.infolist() if not m.is_dir()}
+        require(name in there, f'{name}: not in the library')
+        names = [n for n in there if n.startswith(home)] \
+            if item.get('multiPartModel') == 'true' else [name]
+        size = sum(there[n].file_size for n in names)
+        require(len(names) <= MOST_FILES and size <= 4*MOST_FILE, f'{home}: '
+                f'{len(names)} files and {size} bytes, over the limit')
+        for n in names:
+            write_beside(folder, n[len(home):], read_member(archive, there[n]))
+    return folder/name[len(home):]
+
+# %% ../nbs/09_data.ipynb #f387a5bf
+def write_beside(
+    folder: Path,
+    name: str,       # of a file in it, as an archive has it
+    content: bytes,
+):
+    "Write a file that an archive names; InputError if it leaves the folder."
+    inside = name and not re.search(r'[\\:\0]|^/|(^|/)\.\.(/|$)', name)
+    require(inside, f'{one_line(name)!r}: leaves the folder of its model')
+    try:
+        (folder/name).parent.mkdir(parents=True, exist_ok=True)
+        (folder/name).write_bytes(content)
+    except OSError as reason:
+        raise InputError(f'{one_line(name)}: {reason.strerror}') from None
+
+# %% ../nbs/09_data.ipynb #e86e3028
+def read_numbers(
+    item: dict[str, str],
+    field: str,
+    count: int,
+) -> Tensor:   # (count,) double
+    "Finite numbers of a catalogue; InputError names the field."
+    try: numbers = [float(word) for word in item[field].split()]
+    except ValueError: numbers = []
+    require(len(numbers) == count and all(map(math.isfinite, numbers)),
+            f'{field}: expected {count} finite numbers, found '
+            f'{one_line(item[field])!r}')
+    return torch.tensor(numbers, dtype=torch.double)
+
+# %% ../nbs/09_data.ipynb #f51fdb4b
+def place(
+    mesh: Mesh,             # as its file has it
+    item: dict[str, str],   # of the catalogue
+) -> Mesh:
+    "A mesh turned and sized as its catalogue says; InputError if it cannot."
+    vertices = mesh.vertices.double()
+    if item.get('modelRotation'):
+        turn = read_numbers(item, 'modelRotation', 9).reshape(3, 3)
+        rigid = (turn @ turn.T - torch.eye(3)).abs().max() < .01
+        require(bool(rigid) and torch.linalg.det(turn) > 0,
+                'modelRotation: expected a rotation')
+        vertices = vertices @ turn.T
+    if all(item.get(side) for side in ('width', 'height', 'depth')):
+        size = torch.cat([read_numbers(item, side, 1)
+                          for side in ('width', 'height', 'depth')])
+        require(size.min() > 0, 'width, height, depth: expected above 0')
+        used = vertices[mesh.faces.unique()]
+        extent = used.amax(0) - used.amin(0)
+        vertices = vertices*torch.where(extent > 0, size/extent, 1.)
+    return replace(mesh, vertices=vertices.float())
+
+# %% ../nbs/09_data.ipynb #803b3e96
+def load_furniture(
+    library: Path,
+    item: dict[str, str],  # of its catalogue
+) -> Mesh:
+    "A model out of its library; InputError says why it cannot be read."
+    with TemporaryDirectory() as folder:
+        path = unpack_model(library, item, Path(folder))
+        try: return place(load_mesh(path), item)
+        except InputError as reason:
+            raise InputError(str(reason).replace(f'{folder}/', '')) from None
+
+# %% ../nbs/09_data.ipynb #204b86ec
+def furniture_recipes(
+    libraries: list[Path],         # .sh3f files
+    kinds: dict[str, list[str]],   # words by category
+    up: str = '+y', front: str = '+z',
+) -> dict[str, list[Recipe]]:      # '' holds what is of no category
+    "The models of furniture libraries, by category."
+    found = {}
+    for library in libraries:
+        general, items = read_catalog(library)
+        require(items, f'{library}: no model in its {CATALOG}')
+        for item in items:
+            def mesh(library=library, item=item):
+                return orient(load_furniture(library, item), up, front)
+            name, model = item.get('name', ''), item['model'].lstrip('/')
+            licence = item.get('license') or general.get('license', 'unknown')
+            found.setdefault(find_kind(name, kinds), []).append(Recipe(
+                mesh, one_line(name or model), one_line(
+                    f'{library.name}: {model}'), one_line(licence),
+                one_line(item.get('creator', 'unknown'))))
+    return dict(sorted(found.items()))
+
+# %% ../nbs/09_data.ipynb #b3ff5d4b
+MOST_DEB = 2 << 30    # bytes unpacked
+MOST_XZ = 128 << 20   # bytes of memory for unpacking
+
+class Unpacked:
+    "What is in an xz stream, read in pieces; memory bounded by MOST_XZ."
+    def __init__(self, file):
+        self.file = file
+        self.xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, MOST_XZ)
+
+    def read(self, count: int) -> bytes:
+        pieces, left = [], count
+        while left and not self.xz.eof:
+            packed = self.file.read(1 << 16) if self.xz.needs_input else b''
+            if self.xz.needs_input and not packed: break
+            pieces.append(self.xz.decompress(packed, left))
+            left -= len(pieces[-1])
+        return b''.join(pieces)
+
+# %% ../nbs/09_data.ipynb #e7eae3ed
+def pieces(
+    stream,      # that can be read
+    size: int,   # bytes, all of which must be there
+):               # yields bytes
+    "A part of a stream in pieces of a megabyte; ValueError when cut short."
+    while size:
+        piece = stream.read(min(size, 1 << 20))
+        if not piece: raise ValueError('cut short')
+        size -= len(piece)
+        yield piece
+
+def untar_libraries(
+    stream,         # a tar archive
+    folder: Path,   # where they go
+) -> list[Path]:
+    "The .sh3f files of a tar archive; ValueError when it is none."
+    found, total = [], 0
+    while (head := stream.read(512)).strip(b'\0'):
+        size = int(head[124:136].strip(b'\0 ') or b'0', 8)
+        total += size
+        if size < 0 or total > MOST_DEB: raise ValueError('too large')
+        name = head[:100].partition(b'\0')[0].decode('utf-8', 'replace')
+        take = name.endswith('.sh3f') and head[156:157] in b'0\0'
+        content = pieces(stream, size)
+        if take:
+            found.append(folder/Path(name).name)
+            with open(found[-1], 'xb') as file: file.writelines(content)
+        for _ in content: pass   # of no use here
+        stream.read(-size % 512)
+    return found
+
+# %% ../nbs/09_data.ipynb #5a6eac8d
+def unpack_deb(
+    path: Path,     # a Debian package
+    folder: Path,   # empty
+) -> list[Path]:
+    "The .sh3f libraries of a Debian package; InputError when it has none."
+    try:
+        with open(path, 'rb') as file:
+            if file.read(8) != b'!<arch>\n': raise ValueError('no ar archive')
+            while len(head := file.read(60)) == 60:
+                name, size = head[:16].strip(b' /'), int(head[48:58])
+                if name == b'data.tar.xz':
+                    found = untar_libraries(Unpacked(file), folder)
+                    require(found, f'{path}: no .sh3f file in it')
+                    return found
+                if name.startswith(b'data.tar') or size < 0: break
+                file.seek(size + size % 2, 1)
+            raise ValueError('no data.tar.xz in it')
+    except InputError: raise
+    except (*BROKEN, lzma.LZMAError) as reason:
+        raise InputError(f'{path}: not a readable Debian package '
+                         f'({one_line(reason)})') from None
+
+# %% ../nbs/09_data.ipynb #caa96210
+LIBRARIES = '.sh3f', '.deb'
+
+def find_libraries(
+    paths: Iterable[str|Path],  # .sh3f and .deb files
+    folder: Path,               # empty, for what has to be unpacked
+) -> list[Path]:                # .sh3f files
+    "The furniture libraries of files and packages."
+    found = []
+    for k, path in enumerate(dict.fromkeys(map(Path, paths))):
+        require(path.suffix.lower() in LIBRARIES, f'{path}: expected '
+                'one folder of meshes, or .sh3f and .deb files')
+        require(path.is_file(), f'{path}: no such file')
+        if path.suffix.lower() == '.sh3f': found.append(path)
+        else:
+            (folder/str(k)).mkdir()
+            found += unpack_deb(path, folder/str(k))
+    return found
+
 # %% ../nbs/09_data.ipynb #fcf9eae4
 def make_object(
     recipe: Recipe,
@@ -456,7 +794,7 @@ def split_objects(
     parts = order.split([count - val - test, val, test])
     return {split: part.tolist() for split, part in zip(SPLITS, parts)}
 
-# %% ../nbs/09_data.ipynb #c51a31b6
+# %% ../nbs/09_data.ipynb #039a18be
 def write_category(
     folder: Path,    # being written
     name: str,
@@ -472,11 +810,35 @@ def write_category(
                 np.savez_compressed(path, array)
         for row, k in enumerate(part):
             recipe = made[k][0]
-            rows.append(dict(split=split, row=row, source=recipe.source,
-                             licence=recipe.licence, name=recipe.name))
+            told = dict(split=split, row=row, source=recipe.source,
+                        licence=recipe.licence, name=recipe.name)
+            if recipe.creator: told['creator'] = recipe.creator
+            rows.append(told)
     return rows
 
-# %% ../nbs/09_data.ipynb #87f0e541
+# %% ../nbs/09_data.ipynb #61f3943e
+def pick_categories(
+    there: Iterable[str],            # names
+    wanted: Iterable[str]|None,      # all when None
+) -> list[str]:
+    "The categories that shall be made; InputError when one is not there."
+    there = list(there)
+    names = list(dict.fromkeys(there if wanted is None else wanted))
+    require(names, 'categories: expected one or more, found none')
+    for name in names:
+        require(name in there, 'category: expected one of '
+                f'{", ".join(there)}, found {name!r}')
+    return names
+
+def check_choices(
+    count: int|None, up: str, front: str,
+):
+    "InputError for what no data set can be made with."
+    require(count is None or count >= 3,
+            f'count: expected 3 or more, found {count}')
+    orient(make_shape('table', torch.Generator()), up, front)
+
+# %% ../nbs/09_data.ipynb #ced6fc81
 def find_recipes(
     meshes: str|Path|None,          # a folder of <category>/<mesh>, or none
     categories: Iterable[str]|None, # all when None
@@ -485,8 +847,7 @@ def find_recipes(
     up: str, front: str,
 ) -> dict[str, list[Recipe]]:       # by category
     "What shall be made; InputError names what is not there."
-    require(count is None or count >= 3,
-            f'count: expected 3 or more, found {count}')
+    check_choices(count, up, front)
     if meshes is None: there = list(CATEGORIES)
     else:
         meshes = Path(meshes)
@@ -495,67 +856,115 @@ def find_recipes(
                        if f.is_dir() and not f.name.startswith('.'))
         require(there, f'{meshes}: expected folders, one a category, '
                        'found none')
-        orient(make_shape('table', torch.Generator()), up, front)
-    names = list(dict.fromkeys(there if categories is None else categories))
-    require(names, 'categories: expected one or more, found none')
-    for name in names:
-        require(name in there, 'category: expected one of '
-                f'{", ".join(there)}, found {name!r}')
+    names = pick_categories(there, categories)
     if meshes is None:
         return {c: shape_recipes(c, count or 100, seed) for c in names}
     return {c: mesh_recipes(meshes, c, up, front)[:count] for c in names}
 
-# %% ../nbs/09_data.ipynb #cc5ac894
+# %% ../nbs/09_data.ipynb #8797b015
+def library_paths(
+    meshes: str|Path|Iterable[str|Path]|None,
+) -> list[Path]:   # .sh3f and .deb files; none when it is a folder
+    "What is given as furniture libraries."
+    single = meshes is None or isinstance(meshes, (str, Path))
+    paths = list(map(Path, [meshes or '.'] if single else meshes))
+    return [] if single and paths[0].suffix.lower() not in LIBRARIES \
+        else paths
+
+def find_furniture(
+    paths: list[Path],               # .sh3f and .deb files
+    categories: Iterable[str]|None,  # all when None
+    count: int|None,                 # objects of each, at most
+    kinds: Iterable[str],            # see add_kinds
+    up: str, front: str,
+    room: Path,                      # empty folder, for what is unpacked
+) -> tuple[dict[str, list[Recipe]], list[str]]:
+    "Recipes by category, and the names of what is of none."
+    check_choices(count, up, front)
+    found = furniture_recipes(find_libraries(paths, room), add_kinds(kinds),
+                              up, front)
+    others = [recipe.name for recipe in found.pop('', [])]
+    names = pick_categories(found, categories)
+    return {name: found[name][:count] for name in names}, others
+
+# %% ../nbs/09_data.ipynb #73f20ad8
 def write_dataset(
     folder: Path,                      # exists, empty
     recipes: dict[str, list[Recipe]],  # by category
     seed: int,
     progress: Callable[[list], Iterable],
+    told: dict = {},                   # more to say in dataset.json
+    lenient: bool = False,             # leave too small categories out
 ) -> dict:                             # what dataset.json says
     "Make every object, write every file; InputError if too few are left."
     ring = viewpoint_ring()
     record = dict(
-        categories=list(recipes), objects={}, skipped=[], viewpoints=dict(
+        categories=[], objects={}, skipped=[], viewpoints=dict(
             distance=round(ring[0, 0].item(), 6), elevation=ring[0, 1].item(),
-            azimuth=ring[:, 2].tolist()))
+            azimuth=ring[:, 2].tolist()), **told)
     for name, wanted in recipes.items():
         made, skipped = make_objects(progress(wanted), ring)
         record['skipped'] += [
             dict(category=name, name=recipe.name, source=recipe.source,
                  reason=why) for recipe, why in skipped]
         first = f'; the first that failed: {skipped[0][1]}' if skipped else ''
-        require(len(made) >= 3, f'{name}: expected 3 objects or more, found '
-                                f'{len(made)} of {len(wanted)}{first}')
+        few = (f'{name}: expected 3 objects or more, found {len(made)} of '
+               f'{len(wanted)}{first}')
+        require(len(made) >= 3 or lenient, few)
+        if len(made) < 3:
+            record['skipped'] += [
+                dict(category=name, name=recipe.name, source=recipe.source,
+                     reason=few) for recipe, *_ in made]
+            continue
+        record['categories'].append(name)
         record['objects'][name] = write_category(folder, name, made, seed)
+    require(record['objects'], 'meshes: no category has 3 objects')
     with atomic_write(folder/'dataset.json') as path:
         path.write_text(json.dumps(record, indent=1), 'utf-8')
     return record
 
-# %% ../nbs/09_data.ipynb #0f36000d
+# %% ../nbs/09_data.ipynb #076669dc
+@contextmanager
+def draft_folder(
+    folder: Path,  # new or empty
+):                 # yields a folder beside it
+    "A folder that takes its place when all went well, else vanishes."
+    draft = folder.absolute()
+    draft = draft.with_name(f'.{draft.name}.{secrets.token_hex(4)}.tmp')
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if folder.exists(): folder.rmdir()
+        draft.rename(folder)
+    finally: shutil.rmtree(draft, ignore_errors=True)
+
+# %% ../nbs/09_data.ipynb #82dc6ae4
 def make_dataset(
     folder: str|Path,                  # new or empty
-    meshes: str|Path|None = None,      # <category>/<mesh>; None is our shapes
+    # folder of <category>/<mesh>; .sh3f and .deb files; None: our shapes
+    meshes: str|Path|Iterable[str|Path]|None = None,
     categories: Iterable[str]|None = None,  # all when None
     count: int|None = None,            # objects of each; None: 100, or all
     seed: int = 0,
     progress: Callable[[list], Iterable] = iter,  # around objects, as tqdm
     up: str = '+y', front: str = '+z', # as the meshes have them
+    kinds: Iterable[str] = (),         # 'bed=bed,crib': words in .sh3f files
 ) -> dict:                             # dataset.json: objects, skipped, ...
     "Make a data set, wholly or not at all; InputError says why not."
     folder = Path(folder)
     empty = folder.is_dir() and not any(folder.iterdir())
     require(empty or not folder.exists(),
             f'{folder}: expected a new or an empty folder')
-    recipes = find_recipes(meshes, categories, count, seed, up, front)
-    draft = folder.absolute()
-    draft = draft.with_name(f'.{draft.name}.{secrets.token_hex(4)}.tmp')
-    draft.mkdir(parents=True)
-    try:
-        record = write_dataset(draft, recipes, seed, progress)
-        if folder.exists(): folder.rmdir()
-        draft.rename(folder)
-    finally: shutil.rmtree(draft, ignore_errors=True)
-    return record
+    with TemporaryDirectory() as room:
+        if paths := library_paths(meshes):
+            recipes, others = find_furniture(
+                paths, categories, count, kinds, up, front, Path(room))
+        else:
+            recipes = find_recipes(meshes, categories, count, seed, up, front)
+        told = dict(unmapped=others) if paths else {}
+        with draft_folder(folder) as draft:
+            return write_dataset(draft, recipes, seed, progress, told,
+                                 bool(paths and categories is None))
 
 # %% ../nbs/09_data.ipynb #8304aeda
 def check_objects(
