@@ -6,12 +6,11 @@
 __all__ = ['BAD_FILES', 'File', 'Folder', 'Flag', 'Device', 'Data', 'SHOWN', 'complaint', 'command', 'unboxed', 'parse', 'Make',
            'Check', 'Info', 'check_data', 'show_objects', 'make_data', 'data', 'Train', 'find_preset', 'parse_train',
            'resume_line', 'join_processes', 'train', 'Evaluate', 'evaluate', 'Predict', 'predict', 'Render', 'fitted',
-           'check_view', 'draw', 'render', 'Bench', 'BenchCase', 'sphere_level', 'case_faces', 'case_calls',
-           'case_fragments', 'bench_cases', 'run_bench', 'bench', 'Demo', 'demo_config', 'check_demo', 'demo_settings',
-           'demo_files', 'read_demo', 'open_demo', 'enter_worker', 'demo_worker', 'show_progress', 'train_both',
-           'demo_table', 'demo_lead', 'demo_facts', 'write_meshes', 'demo_data', 'demo']
+           'check_view', 'draw', 'render', 'Bench', 'bench_cases', 'bench', 'Demo', 'demo_config', 'check_demo',
+           'demo_settings', 'demo_files', 'read_demo', 'open_demo', 'enter_worker', 'demo_worker', 'show_progress',
+           'train_both', 'demo_table', 'demo_lead', 'demo_facts', 'write_meshes', 'demo_data', 'demo']
 
-# %% ../nbs/16_cli.ipynb #5240bda4
+# %% ../nbs/16_cli.ipynb #1fdaccf7
 import errno
 import inspect
 import io
@@ -48,9 +47,8 @@ from .evaluate import (NAMES, Report, cell_text, curves_figure,
                              write_figure, write_report)
 from .mesh import (InputError, Mesh, atomic_write, icosphere,
                          load_mesh, normalize, save_mesh)
-from .raster import RasterOptions
-from .raster_cpu import (bench_calls, box_pixels, interleaved,
-                               peak_memory, soft_options, workload)
+from .raster_cpu import BenchCase
+from .raster_cpu import bench as measure_cases
 from .reconstruct import Reconstructor
 from .render import SoftRenderer, render_views
 from .train import (METHODS, PRESETS, SSRConfig, fit, process_rank,
@@ -443,7 +441,7 @@ def render(
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, 'png')
     print(f'{o.out}: {o.size} × {o.size} pixels')
 
-# %% ../nbs/16_cli.ipynb #91e2a05e
+# %% ../nbs/16_cli.ipynb #492b5478
 @dataclass(frozen=True)
 class Bench:
     """Measure the soft rasterizer: forward and backward, time an image.
@@ -463,60 +461,7 @@ class Bench:
     sigma: float = 1e-4                 # edge softness
     dist_eps: float = 1e-10             # cut-off, as in training
 
-@dataclass(frozen=True)
-class BenchCase:
-    "One line of the benchmark."
-    backend: str
-    batch: int
-    faces: int
-    image_size: int
-    threads: int
-    color: bool
-
-# %% ../nbs/16_cli.ipynb #c30a80a9
-def sphere_level(
-    faces: int,   # 20·4^level
-) -> int:
-    "The icosphere that has so many faces. InputError when there is none."
-    for level in range(8):
-        if 20*4**level == faces: return level
-    known = ', '.join(str(20*4**level) for level in range(8))
-    raise InputError(f'--faces: expected one of {known}, not {faces}')
-
-# %% ../nbs/16_cli.ipynb #766145cd
-def case_faces(
-    case: BenchCase,
-) -> torch.Tensor:   # (batch, F, 3, 3)
-    "Spheres as training sees them, on the CPU."
-    return workload(case.batch, sphere_level(case.faces))
-
-def case_calls(
-    case: BenchCase,
-    options: dict,   # sigma, dist_eps
-) -> dict:           # forward, both -> a call without arguments
-    "Forward, and forward and backward, waiting for the device."
-    device = 'cuda' if case.backend == 'triton' else 'cpu'
-    calls = bench_calls(case_faces(case).to(device), case.backend,
-                        dict(options, image_size=case.image_size))
-    def measured(call):
-        def run():
-            torch.set_num_threads(case.threads)
-            call()
-            if device == 'cuda': torch.cuda.synchronize()
-        return run
-    task = 'color' if case.color else 'silhouette'
-    return {passes: measured(calls[case.backend, task, passes])
-            for passes in ('forward', 'both')}
-
-def case_fragments(
-    case: BenchCase,
-    options: dict,   # sigma, dist_eps
-) -> int:            # pairs of a face and a pixel that its box reaches
-    "How much there is to draw in all pictures of a case."
-    soft = RasterOptions(image_size=case.image_size, **options)
-    return box_pixels(case_faces(case).numpy(), soft_options(soft))
-
-# %% ../nbs/16_cli.ipynb #289c3240
+# %% ../nbs/16_cli.ipynb #3765a04c
 def bench_cases(
     o: Bench,
 ) -> list[BenchCase]:
@@ -530,53 +475,24 @@ def bench_cases(
     for name in set(absent) & set(o.backends):
         print(f'{name}: left out, {absent[name]}')
     backends = [b for b in o.backends if b not in absent]
-    cases = [BenchCase(b, 1 if b == 'reference' else o.batch, f, s, t,
-                       o.color)
-             for s in o.image_size for f in o.faces for t in o.threads
-             for b in backends]
     if min(o.image_size + o.threads) < 1:
         raise InputError('--image-size, --threads: at least 1')
-    for case in cases: sphere_level(case.faces)
-    return cases
-
-# %% ../nbs/16_cli.ipynb #daabd841
-def run_bench(
-    o: Bench,
-    measure=interleaved,   # calls by name, rounds -> median seconds by name
-) -> list[dict]:           # one row a case
-    "Measure all cases in turns; medians, and ratios to the reference."
-    cases, options = bench_cases(o), dict(sigma=o.sigma, dist_eps=o.dist_eps)
-    calls = {(case, what): call for case in cases
-             for what, call in case_calls(case, options).items()}
-    threads = torch.get_num_threads()
-    times = measure(calls, o.rounds)
-    torch.set_num_threads(threads)
-    each = {(c, what): 1e3*t/c.batch for (c, what), t in times.items()}
-    rows = []
-    for case in cases:
-        dense = each.get((replace(case, backend='reference', batch=1),
-                          'both'))
-        row = {k: v for k, v in asdict(case).items() if k != 'color'}
-        rows.append(row | {
-            'forward, ms': each[case, 'forward'],
-            'forward + backward, ms': each[case, 'both'],
-            'times faster': dense and dense/each[case, 'both'],
-            'million fragments/s': 1e-6*case_fragments(case, options)
-                                   / times[case, 'both'],
-            'peak, MB': peak_memory(calls[case, 'both'],
-                                    'cuda' if case.backend == 'triton'
-                                    else 'cpu')})
-    return rows
+    task = 'color' if o.color else 'silhouette'
+    return [BenchCase(b, task, 1 if b == 'reference' else o.batch, f, s, t)
+            for s in o.image_size for f in o.faces for t in o.threads
+            for b in backends]
 
 @command('ssr_bench')
 def bench(
     words=None,   # behind the command's name; none: those of the shell
 ) -> int:         # exit code
     "Measure the rasterizer and print a table, times an image."
-    rows = run_bench(parse(Bench, words, 'ssr_bench'))
+    o = parse(Bench, words, 'ssr_bench')
+    rows = measure_cases(bench_cases(o), o.rounds, sigma=o.sigma,
+                         dist_eps=o.dist_eps)
     print(f'{platform.machine()}, {os.cpu_count()} cores, torch '
           f'{torch.__version__}; times an image, medians')
-    print(markdown_table(rows))
+    print(markdown_table(rows, aligned=True))
 
 # %% ../nbs/16_cli.ipynb #8c6302be
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ __all__ = ['PUBLISHED_CATEGORIES', 'PUBLISHED', 'COLORS', 'NAMES', 'LIGHT', 'PAL
            'data_uri', 'png_bytes', 'picture_bytes', 'themed_figure', 'turntable', 'gallery_html', 'Report',
            'report_html', 'report_figure', 'write_figure', 'write_report']
 
-# %% ../nbs/14_evaluate.ipynb #3def13bd
+# %% ../nbs/14_evaluate.ipynb #9008bbb1
 import base64
 import csv
 import html
 import io
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,16 +149,29 @@ def cell_text(
     if not isinstance(value, float): return str(value)
     return f'{value:.3f}' if math.isfinite(value) else '–'
 
-# %% ../nbs/14_evaluate.ipynb #c85d9b93
+# %% ../nbs/14_evaluate.ipynb #02c11a71
 def markdown_table(
-    rows: list[dict],   # the first one names the columns
+    rows: list[dict],      # the first one names the columns
+    aligned: bool = False, # pad the cells, for a terminal
 ) -> str:
     "Rows as a table in markdown."
     if not rows: return ''
     lines = [list(rows[0]), ['---']*len(rows[0])]
     lines += [[cell_text(row.get(c)) for c in rows[0]] for row in rows]
     cells = [[cell.replace('|', r'\|') for cell in line] for line in lines]
+    if aligned: cells = list(zip(*map(_same_width, zip(*cells))))
     return '\n'.join(f'| {" | ".join(line)} |' for line in cells)
+
+def _same_width(
+    column: tuple,   # name, rule and cells of a table's column
+) -> list:           # all as wide as the widest, numbers at the right
+    "A column of a table, padded."
+    name, _, *cells = column
+    width = max(map(len, column))
+    number = all(re.fullmatch(r'–|[-\d.]+%?', cell) for cell in cells)
+    pad = str.rjust if number else str.ljust
+    rule = '-'*(width - number) + ':'*number
+    return [pad(name, width), rule, *(pad(c, width) for c in cells)]
 
 # %% ../nbs/14_evaluate.ipynb #cbf05e13
 def html_table(

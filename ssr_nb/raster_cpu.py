@@ -10,9 +10,10 @@ __all__ = ['FAST', 'inlined', 'f4', 'ZERO', 'HALF', 'ONE', 'TWO', 'BAND', 'LANE'
            'settle', 'bands', 'band', 'cover', 'collect', 'alpha_pull', 'uncover', 'Announce', 'pool', 'over_images',
            'Silhouette', 'soft_alpha', 'silhouette', 'fade', 'clipped', 'rows3', 'mix', 'spread', 'divide', 'paint',
            'b_pull', 'color_pull', 'hidden', 'lift', 'unpaint', 'Picture', 'nearest_faces', 'nearest', 'rasterize',
-           'box_pixels', 'resident', 'peak_memory', 'pytorch3d_silhouette', 'bench_calls', 'bench']
+           'box_pixels', 'resident', 'peak_memory', 'pytorch3d_silhouette', 'BenchCase', 'case_faces', 'case_fragments',
+           'device_of', 'case_calls', 'bench']
 
-# %% ../nbs/03_raster_cpu.ipynb #d412bdbc
+# %% ../nbs/03_raster_cpu.ipynb #dff190a6
 import ctypes
 import functools
 import importlib
@@ -22,6 +23,7 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numba
@@ -31,7 +33,7 @@ from numba.core import event
 from torch import Tensor
 
 from .camera import project, viewpoint_ring
-from .mesh import icosphere
+from .mesh import InputError, icosphere
 from .raster import (CHOICES, RasterOptions, cutoff, paint_nearest,
                            soft_rasterize, soft_silhouette, white)
 
@@ -818,55 +820,85 @@ def pytorch3d_silhouette(
     missed = torch.sigmoid(squared/sigma)  # negative inside
     return 1 - torch.where(found >= 0, missed, 1).prod(-1)
 
-# %% ../nbs/03_raster_cpu.ipynb #739f068d
-def bench_calls(
-    faces: Tensor,   # (B, F, 3, 3)
-    backend: str,    # key of raster.BACKENDS, or 'pytorch3d'
-    options: dict,   # see RasterOptions
-) -> dict:           # (backend, task, passes) -> call without arguments
-    "What there is to measure of a backend; nothing if not installed."
-    if backend == 'pytorch3d':
-        if not importlib.util.find_spec(backend): return {}
-        tasks = {'silhouette': functools.partial(pytorch3d_silhouette,
-                                                 **options)}
-    else:
-        tasks = {name: functools.partial(draw, backend=backend, **options)
-                 for name, draw in (('silhouette', soft_silhouette),
-                                    ('color', soft_rasterize))}
-    calls = {}
-    for name, draw in tasks.items():
-        tensors = (faces,)*(1 + (name == 'color'))
-        def forward(draw=draw, tensors=tensors): draw(*tensors)
-        calls |= {(backend, name, 'forward'): forward,
-                  (backend, name, 'both'): forward_backward(draw, *tensors)}
-    return calls
+# %% ../nbs/03_raster_cpu.ipynb #0d7351a9
+@dataclass(frozen=True)
+class BenchCase:
+    "One line of the benchmark."
+    backend: str = 'cpu'      # key of raster.BACKENDS, or 'pytorch3d'
+    task: str = 'silhouette'  # or 'color'
+    batch: int = 16           # images at a time
+    faces: int = 1280         # of a sphere: 20 * 4**level
+    image_size: int = 64      # height and width, pixels
+    threads: int = 1          # of the CPU
 
-# %% ../nbs/03_raster_cpu.ipynb #ab2d03d1
-def bench(
-    batch: int = 8,                # images
-    level: int = 3,                # icosphere: 20 * 4**level faces
-    image_size: int = 64,          # height and width, pixels
-    backends: tuple = ('cpu',),    # keys of raster.BACKENDS; 'pytorch3d'
-    device: str = 'cpu',           # where the tensors live
-    repeats: int = 7,              # rounds
-    **options,                     # see RasterOptions
-) -> list[dict]:                   # one row a backend and task
-    "Median milliseconds an image, candidates measured in turns."
-    faces = workload(batch, level).to(device)
-    options = dict(dist_eps=1e-10, image_size=image_size) | options
-    pixels = box_pixels(workload(batch, level).numpy(),
-                        soft_options(RasterOptions(**options)))
-    def finished(call):
-        def wait():
+def case_faces(
+    case: BenchCase,
+) -> Tensor:       # (batch, F, 3, 3)
+    "The spheres of a case, on the CPU. InputError when there are none."
+    known = [20*4**level for level in range(8)]
+    if case.faces not in known: raise InputError(
+        f'faces: expected one of {str(known)[1:-1]}, found {case.faces}')
+    return workload(case.batch, known.index(case.faces))
+
+def case_fragments(
+    case: BenchCase,
+    options: dict,   # see RasterOptions
+) -> int:            # pairs of a face and a pixel that its box reaches
+    "How much there is to draw in all pictures of a case."
+    o = RasterOptions(image_size=case.image_size, **options)
+    return box_pixels(case_faces(case).numpy(), soft_options(o))
+
+# %% ../nbs/03_raster_cpu.ipynb #76204a6e
+def device_of(
+    case: BenchCase,
+) -> str:
+    "Where a backend draws."
+    return 'cuda' if case.backend == 'triton' else 'cpu'
+
+def case_calls(
+    case: BenchCase,
+    options: dict,   # see RasterOptions
+) -> dict:           # 'forward', 'both' -> a call without arguments
+    "What there is to measure in a case; a call waits for its device."
+    draw = {'silhouette': soft_silhouette, 'color': soft_rasterize}[case.task]
+    draw = functools.partial(draw, backend=case.backend)
+    if case.backend == 'pytorch3d': draw = pytorch3d_silhouette
+    draw = functools.partial(draw, image_size=case.image_size, **options)
+    faces = case_faces(case).to(device_of(case))
+    tensors = [faces]*(1 + (case.task == 'color'))
+    def measured(call):
+        def run():
+            torch.set_num_threads(case.threads)
             call()
             if faces.is_cuda: torch.cuda.synchronize()
-        return wait
-    calls = {key: finished(call) for backend in backends for key, call
-             in bench_calls(faces, backend, options).items()}
-    times = interleaved(calls, repeats)
-    return [dict(backend=backend, task=task, passes=passes, batch=batch,
-                 faces=faces.shape[1], image_size=image_size,
-                 threads=torch.get_num_threads(), ms=1e3*t/batch,
-                 fragments_per_s=pixels/t,
-                 peak_mb=peak_memory(calls[backend, task, passes], device))
-            for (backend, task, passes), t in times.items()]
+        return run
+    return {'forward': measured(lambda: draw(*tensors)),
+            'both': measured(forward_backward(draw, *tensors))}
+
+# %% ../nbs/03_raster_cpu.ipynb #7c5e33e8
+def bench(
+    cases: list,             # of BenchCase
+    repeats: int = 5,        # rounds, of which the median counts
+    measure=interleaved,     # calls by name, rounds -> seconds by name
+    **options,               # see RasterOptions
+) -> list[dict]:             # one row a case
+    "Cases measured in turns: milliseconds an image, fragments, memory."
+    options = dict(dist_eps=1e-10) | options
+    calls = {(case, passes): call for case in cases
+             for passes, call in case_calls(case, options).items()}
+    before = torch.get_num_threads()
+    times = measure(calls, repeats)
+    each = {(case, p): 1e3*t/case.batch for (case, p), t in times.items()}
+    scene = lambda c: (c.task, c.faces, c.image_size, c.threads)
+    dense = {scene(c): each[c, 'both'] for c in cases
+             if c.backend == 'reference'}
+    rows = [asdict(c) | {
+        'forward, ms': each[c, 'forward'],
+        'forward + backward, ms': each[c, 'both'],
+        'times faster': dense.get(scene(c), math.nan)/each[c, 'both'],
+        'million fragments/s':
+            1e-6*case_fragments(c, options)/times[c, 'both'],
+        'peak, MB': peak_memory(calls[c, 'both'], device_of(c))}
+        for c in cases]
+    torch.set_num_threads(before)
+    return rows

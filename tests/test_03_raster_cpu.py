@@ -2,20 +2,21 @@
 import pytest
 from ssr_nb.raster_cpu import *
 
-# %% nbs/03_raster_cpu.ipynb #5c28f5c5
+# %% nbs/03_raster_cpu.ipynb #6c2a9910
 import importlib.util
-import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from torch.testing import assert_close
 
+from ssr_nb.mesh import InputError
 from ssr_nb.raster import (RasterOptions, reference_nearest, reference_rasterize,
                            reference_silhouette, soft_rasterize,
                            soft_silhouette)
@@ -274,14 +275,22 @@ def test_pytorch3d_draws_the_same_silhouette_where_it_is_installed():
         assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
-# %% nbs/03_raster_cpu.ipynb #591301ed
-def test_bench_measures_what_it_names():
-    rows = bench(batch=1, level=1, image_size=8, backends=('cpu', 'reference'), repeats=1)
-    assert len(rows) == 8 and all(r['ms'] > 0 and r['fragments_per_s'] > 0 for r in rows)
-    assert {r['backend'] for r in rows} == {'cpu', 'reference'}
-    assert all(not r['peak_mb'] < 0 for r in rows)
+# %% nbs/03_raster_cpu.ipynb #bccd8b18
+def test_a_benchmark_reports_medians_and_ratios_to_the_reference():
+    def measure(calls, rounds):
+        for call in calls.values(): call()
+        return {(case, what): (.02 if case.backend == 'reference' else .004)*(1 if what == 'both' else .5) for case, what in calls}
+
+    case, threads = BenchCase(batch=2, faces=20, image_size=8, threads=2), torch.get_num_threads()
+    rows = bench([replace(case, backend='reference', batch=1), case, replace(case, task='color')], 3, measure)
+    assert_close([r['forward + backward, ms'] for r in rows], [20., 2., 2.])
+    assert_close([r['forward, ms'] for r in rows], [10., 1., 1.])
+    assert_close([r['times faster'] for r in rows], [1., 10., float('nan')], equal_nan=True)
+    assert torch.get_num_threads() == threads
 
 
-# %% nbs/03_raster_cpu.ipynb #2ca2afa9
-def test_what_is_not_installed_is_left_out():
-    if importlib.util.find_spec('pytorch3d') is None: assert bench(batch=1, level=0, image_size=8, backends=('pytorch3d',)) == []
+# %% nbs/03_raster_cpu.ipynb #320903ba
+def test_a_benchmark_measures_what_it_names():
+    rows = bench([BenchCase(backend, task, 1, 80, 8) for backend in ('cpu', 'reference') for task in ('silhouette', 'color')], 1)
+    assert all(r['forward, ms'] > 0 and r['million fragments/s'] > 0 and not r['peak, MB'] < 0 for r in rows)
+    with pytest.raises(InputError, match='faces.*found 21'): bench([BenchCase(faces=21)])

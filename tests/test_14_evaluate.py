@@ -136,13 +136,15 @@ def test_an_evaluation_that_cannot_be_made_leaves_nothing_behind():
         assert 'not an evaluation' in message(read_evaluation, run)
 
 
-# %% nbs/14_evaluate.ipynb #e30d58d4
+# %% nbs/14_evaluate.ipynb #b6cc31c9
 def test_tables_show_what_is_there_and_a_dash_for_what_is_not():
     rows = [dict(run='a|b', iou=.5, share=None), dict(run='<c>', iou=float('nan'), objects=3)]
     assert markdown_table(rows).splitlines() == ['| run | iou | share |', '| --- | --- | --- |', r'| a\|b | 0.500 | – |', '| <c> | – | – |']
     assert '<td>&lt;c&gt;</td><td class=n>–</td>' in html_table(rows)
     assert '<th>run</th><th class=n>iou</th>' in html_table(rows)
     assert '<th class=n>share</th>' in html_table([dict(share='7%')])
+    assert markdown_table([dict(run='a', iou=.5, n=3), dict(run='longer', iou=None, n=12)], aligned=True).splitlines() == [
+        '| run    |   iou |   n |', '| ------ | ----: | --: |', '| a      | 0.500 |   3 |', '| longer |     – |  12 |']
     assert markdown_table([]) == '' and '<td' not in html_table([])
 
 

@@ -315,26 +315,17 @@ def test_a_run_is_trained_evaluated_and_used_from_the_shell():
     done(train, d, '--category', 'plane', '--out', run, *TINY, '--resume');
 
 
-# %% nbs/16_cli.ipynb #c45387dd
-def test_a_benchmark_reports_medians_and_ratios_of_interleaved_rounds():
-    def measure(calls, rounds):
-        for call in calls.values(): call()
-        return {(case, what): (.02 if case.backend == 'reference' else .004)*(1 if what == 'both' else .5) for case, what in calls}
-
-    rows = run_bench(Bench(batch=2, faces=(20,), image_size=(8,), rounds=3), measure)
-    assert [r['backend'] for r in rows] == ['reference', 'cpu'] and [r['batch'] for r in rows] == [1, 2]
-    assert_close([r['forward + backward, ms'] for r in rows], [20., 2.]); assert_close([r['forward, ms'] for r in rows], [10., 1.])
-    assert_close(rows[1]['times faster'], 10.)
-
-
-# %% nbs/16_cli.ipynb #268dd4e0
+# %% nbs/16_cli.ipynb #ea2011bd
 def test_the_benchmark_measures_what_is_there_and_says_what_is_not():
     shown = done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --backends reference cpu triton pytorch3d'))
-    assert '| reference | 1 | 20 | 8 | 1 |' in shown and '| cpu | 2 | 20 | 8 | 1 |' in shown
+    lines = [line for line in shown.splitlines() if line.startswith('|')]
+    assert len({len(line) for line in lines}) == 1                      # aligned
+    assert [line.strip('| ').replace('|', ' ').split()[:6] for line in lines[2:]] == [
+        ['reference', 'silhouette', '1', '20', '8', '1'], ['cpu', 'silhouette', '2', '20', '8', '1']]
     if not torch.cuda.is_available(): assert 'triton: left out' in shown
     assert 'million fragments/s' in shown and 'peak, MB' in shown
-    done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --color'))
-    assert '--faces' in refused(bench, '--faces', '21')
+    assert 'color' in done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --color --threads 1 2'))
+    assert 'faces: expected' in refused(bench, '--faces', '21')
     assert '--rounds' in refused(bench, '--rounds', '0')
 
 
