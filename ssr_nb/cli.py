@@ -129,26 +129,32 @@ Folder = Annotated[Path, arg(metavar='FOLDER')]
 Flag = FlagCreatePairsOff[bool]
 Device = Literal['cpu', 'cuda']
 
-# %% ../nbs/16_cli.ipynb #6bafc5f7
+# %% ../nbs/16_cli.ipynb #d09f94a1
 @dataclass(frozen=True)
 class Make:
-    """Make a data set, of built-in shapes or of your own meshes.
+    """Make a data set, of built-in shapes or of meshes.
 
     For example
       ssr_data make shapes --categories plane chair --count 40
       ssr_data make mine --meshes models
+      ssr_data make furniture --meshes Scopia.sh3f KatorLegaz.sh3f
 
-    where models holds one folder of mesh files for each category.
+    where models holds one folder of mesh files for each category, and
+    .sh3f files are libraries of Sweet Home 3D; a .deb with such libraries
+    in it will do, too.
     """
     folder: Positional[Folder]   # to make: new or empty
-    # of <category>/<any name>.obj, .glb, …; none: built-in shapes
-    meshes: Folder|None = None
+    # folder of <category>/<any name>.obj, .glb, …, or .sh3f and .deb
+    # files; none: built-in shapes
+    meshes: Annotated[tuple[Path, ...], arg(metavar='PATH …')] = ()
     categories: tuple[str, ...] = ()   # names, e.g. plane chair; none: all
     # objects of each category; none: 100 built-in ones, or all meshes
     count: int|None = None
     seed: int = 0                # another number, other shapes and splits
     up: str = '+y'               # axis that points up in your meshes
     front: str = '+z'            # axis that points to the front in them
+    # words that tell a category in .sh3f files, e.g. bed=bed,crib
+    kinds: tuple[str, ...] = ()
 
 @dataclass(frozen=True)
 class Check:
@@ -164,7 +170,7 @@ Data = (Annotated[Make, tyro.conf.subcommand('make')]
         | Annotated[Check, tyro.conf.subcommand('check')]
         | Annotated[Info, tyro.conf.subcommand('info')])
 
-# %% ../nbs/16_cli.ipynb #822045ff
+# %% ../nbs/16_cli.ipynb #06ceb0c7
 def check_data(
     folder: Path,
 ):
@@ -182,10 +188,15 @@ def make_data(
     o: Make,
 ):
     "Make a data set and say what was left out."
-    choices = asdict(o) | dict(categories=o.categories or None)
+    meshes = o.meshes[0] if len(o.meshes) == 1 else o.meshes or None
+    choices = asdict(o) | dict(categories=o.categories or None,
+                               meshes=meshes)
     record = make_dataset(**choices, progress=show_objects)
     for left in record['skipped']:
         print(f'left out: {left["name"]}: {left["reason"]}')
+    if others := len(record.get('unmapped', ())):
+        print(f'left out: {others} models whose names say no category: '
+              'see "unmapped" in dataset.json, and --kinds')
 
 @command('ssr_data')
 def data(

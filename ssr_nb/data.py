@@ -445,14 +445,14 @@ def read_properties(
              for line in re.split(r'\r\n|\r|\n', text))
     return {pair[1]: unescape(pair[2]) for pair in pairs if pair}
 
-# %% ../nbs/09_data.ipynb #95b058d5
+# %% ../nbs/09_data.ipynb #c0bb1e94
 KINDS = {
     'bench': ['bench'],
     'cabinet': ['cabinet', 'wardrobe', 'dresser', 'cupboard', 'chest',
                 'vanity', 'safe', 'bedside table', 'tv stand'],
     'car': ['car', 'sedan', 'suv'],
     'chair': ['chair', 'armchair', 'class seat'],
-    'display': ['tv', 'tv 16 9', 'screen'],
+    'display': ['tv', 'tv 16 9'],
     'lamp': ['lamp', 'light', 'lantern', 'lamppost', 'chandelier',
              'spotlight', 'fluorescent strip'],
     'phone': ['phone', 'iphone'],
@@ -463,7 +463,7 @@ KINDS = {
     'vessel': ['boat', 'rowboat'],
     '': ['abdominal bench', 'chest freezer', 'football table', 'ottoman',
          'fan', 'opened convertible sofa', 'piano bench', 'pool table',
-         'remote control', 'screen door', 'table tennis', 'table tennis bat']}
+         'remote control', 'table tennis', 'table tennis bat']}
 
 def find_kind(
     name: str,                     # of a model

@@ -2,7 +2,7 @@
 import pytest
 from ssr_nb.cli import *
 
-# %% nbs/16_cli.ipynb #e49b41cb
+# %% nbs/16_cli.ipynb #e01a22a2
 import contextlib
 import io
 import json
@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import zipfile
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -156,6 +157,25 @@ def test_meshes_of_your_own_become_a_data_set():
     (meshes/'bad.obj').write_text('v 0 0 0\n')
     out = done(data, 'make', f'{folder}/d', '--meshes', meshes.parent)
     assert '| mug | mug | train | 2 |' in out and 'left out: ' in out and 'bad' in out
+
+
+# %% nbs/16_cli.ipynb #cf11d9df
+def test_libraries_of_furniture_become_a_data_set_and_what_is_left_out_is_said():
+    folder = new_folder(); library = Path(f'{folder}/a.sh3f')
+    with zipfile.ZipFile(library, 'w') as archive:
+        lines = ['license=CC0']
+        for n, name in enumerate(('Oak chair', 'Chair', 'Armchair', 'Chair', 'Vase', 'Vase', 'Vase'), 1):
+            save_mesh(make_shape('chair', torch.Generator().manual_seed(n)), f'{folder}/m.obj')
+            archive.write(f'{folder}/m.obj', f'{n}/m.obj')
+            lines += [f'name#{n}={name}', f'model#{n}={n if n != 4 else 9}/m.obj', f'creator#{n}=me']
+        archive.writestr('PluginFurnitureCatalog.properties', '\n'.join(lines))
+    out = done(data, 'make', f'{folder}/d', '--meshes', library)
+    assert '| chair | chair | train | 1 |' in out and 'left out: 3 models' in out
+    assert 'left out: Chair: 9/m.obj: not in the library' in out
+    out = done(data, 'make', f'{folder}/e', '--meshes', library, library, '--kinds', 'pot=vase,jar', '--categories', 'pot')
+    assert '| pot | pot | train | 1 |' in out and 'left out' not in out
+    library.write_bytes(b'PK')
+    assert 'a.sh3f: not a readable .sh3f' in refused(data, 'make', f'{folder}/f', '--meshes', library, within=folder)
 
 
 # %% nbs/16_cli.ipynb #8238c1a7
@@ -313,6 +333,20 @@ def test_a_run_is_trained_evaluated_and_used_from_the_shell():
     assert_close(load_mesh(f'{folder}/plane.obj').vertices, Reconstructor.load(run).predict(pixels).vertices)
     assert 'already holds a run' in refused(train, d, '--category', 'plane', '--out', run, *TINY, within=folder)
     done(train, d, '--category', 'plane', '--out', run, *TINY, '--resume');
+
+
+# %% nbs/16_cli.ipynb #9fde484f
+def test_files_as_kato_et_al_name_and_pack_them_are_trained_on_by_word_or_number():
+    folder = new_folder(); d = write_data(folder)
+    for file in Path(d).glob('plane_*.npz'):
+        array = np.load(file)['arr_0']
+        file.unlink(); np.savez_compressed(file.with_name(file.name.replace('plane', '02691156')), array)
+    assert 'no problems' in done(data, 'check', d) and '| 02691156 | plane | train | 5 |' in done(data, 'info', d)
+    for name, category in (('word', 'plane'), ('number', '02691156')):
+        done(train, d, '--category', category, '--out', f'{folder}/{name}', *TINY)
+    weights = [Path(f'{folder}/{name}/reconstructor.safetensors').read_bytes() for name in ('word', 'number')]
+    assert weights[0] == weights[1]
+    assert 'plane' in done(evaluate, f'{folder}/word', d)
 
 
 # %% nbs/16_cli.ipynb #ea2011bd
