@@ -48,6 +48,16 @@ def test_an_input_error_is_one_line():
     assert issubclass(InputError, ValueError)
 
 
+# %% nbs/00_mesh.ipynb #43a85ce8
+def test_what_is_no_json_is_refused_in_one_line_however_it_is_broken():
+    with tempfile.TemporaryDirectory() as folder:
+        path = obj(folder, '{"a": [1, NaN]}', 'a.json')
+        assert read_json(path)['a'][0] == 1
+        for broken in '', '{', '['*100_000, '9'*10_000, b'\xff', '"a" "b"':
+            assert complaint(read_json, obj(folder, broken, 'a.json')).startswith(f'{path}: not JSON (')
+        assert 'No such file' in complaint(read_json, Path(folder)/'b.json')
+
+
 # %% nbs/00_mesh.ipynb #5c9d567f
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else():
     with tempfile.TemporaryDirectory() as folder:
@@ -206,6 +216,28 @@ def test_lines_are_joined_numbered_and_bounded():
         assert list(obj_lines(path)) == [(1, [b'v', b'1', b'2']), (5, [b'f', b'1']), (6, [b'last'])]
         path = obj(folder, 'v 0 0 0\nf' + ' 1'*1_000_000)
         assert 'line 2: longer than' in complaint(lambda: list(obj_lines(path)))
+
+
+# %% nbs/00_mesh.ipynb #f5b3c719
+def test_an_image_that_unfolds_to_gigabytes_is_not_unfolded():
+    import struct, tracemalloc, zlib
+    def chunk(kind, body): return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+    def bomb(side):
+        "A PNG of side × side black pixels, one bit each; of more than 10,000 rows it holds the first."
+        rows = zlib.compress(bytes((1 + side//8)*(side if side < 10_000 else 1)))
+        return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', side, side, 1, 0, 0, 0, 0)) + chunk(b'IDAT', rows) + chunk(b'IEND', b'')
+
+    with tempfile.TemporaryDirectory() as folder:
+        small = obj(folder, bomb(8), 'small.png')
+        assert read_image(small).shape == (8, 8, 3)
+        for side in 8200, 16_000, 10**6:
+            path = obj(folder, bomb(side), 'large.png')
+            tracemalloc.start(); image = read_image(path)
+            peak = tracemalloc.get_traced_memory()[1]; tracemalloc.stop()
+            assert image is None and peak < 1 << 20
+        with pytest.raises(ValueError, match='over the limit'): open_image(obj(folder, bomb(8200), 'large.png'))
+        (Path(folder)/'a.eps').write_text('%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n')
+        assert read_image(Path(folder)/'a.eps') is None
 
 
 # %% nbs/00_mesh.ipynb #ad30cb1f
