@@ -279,7 +279,7 @@ def obj_lines(
             text, first = b'', number + 1
         if words := text.split(): yield first, words
 
-# %% ../nbs/00_mesh.ipynb #c381cf74
+# %% ../nbs/00_mesh.ipynb #b5836acb
 class _Obj:
     "What an OBJ file says, gathered line by line."
     def __init__(self):
@@ -301,7 +301,7 @@ class _Obj:
         self.uvs.extend((u, v))
 
     def f(self, words, line):
-        if len(words) < 3: raise ValueError('a face has 3 or more corners')
+        if len(words) < 2: raise ValueError('a face has 3 or more corners')
         parts = [word.split(b'/') for word in words]
         corners = [_index(p[0], len(self.vertex_line)) for p in parts]
         points = [_index(p[1], len(self.uvs)//2) if p[1:] and p[1] else -1

@@ -287,7 +287,7 @@ def test_a_material_library_outside_the_folder_is_never_opened():
             assert_close(mesh.vertex_colors, torch.full((4, 3), .8))
 
 
-# %% nbs/00_mesh.ipynb #a8021372
+# %% nbs/00_mesh.ipynb #7f0e4e30
 def test_every_flaw_of_a_file_is_one_line_that_names_it_and_its_place():
     flaws = {
         square.replace('3 4', '3 5'): 'line 6: asks for vertex 5, there are 4',
@@ -295,7 +295,8 @@ def test_every_flaw_of_a_file_is_one_line_that_names_it_and_its_place():
         square.replace('3 4', '3 0'): 'line 6: no index 0',
         square.replace('3 4', f'3 {10**30}'): 'line 6: no index 1000',
         square.replace('3 4', '3 ' + '9'*9999): 'line 6: ',
-        square.replace('1 2 3 4', '1 2'): 'line 6: a face has 3 or more corners',
+        square.replace('1 2 3 4', '1'): 'line 6: a face has 3 or more corners',
+        square.replace('1 2 3 4', '1 2'): 'no faces', square.replace('1 2 3 4', '1 9'): 'no faces',
         square.replace('1 2', 'one'): 'line 6: invalid literal',
         square.replace('v 1 1 0', 'v 1 nan 0'): 'line 4: a coordinate is not a finite number',
         square.replace('v 1 1 0', 'v 1 1e400 0'): 'line 4: a coordinate',
