@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['conv_block', 'Encoder', 'deform', 'Decoder', 'Reconstructor', 'predict_mesh', 'save_reconstructor',
-           'load_reconstructor', 'ReconstructionLoss', 'reconstruction_iou']
+           'check_architecture', 'load_reconstructor', 'ReconstructionLoss', 'reconstruction_iou']
 
 # %% ../nbs/10_reconstruct.ipynb #db11dda9
 import json
@@ -159,7 +159,24 @@ def save_reconstructor(
     with atomic_write(path) as temporary:
         Path(temporary).write_bytes(save(weights, metadata=about))
 
-# %% ../nbs/10_reconstruct.ipynb #5e2d978b
+# %% ../nbs/10_reconstruct.ipynb #a3c7d49b
+def check_architecture(
+    about: dict,   # arguments of a Reconstructor, as a file states them
+    shapes: dict,  # name of a weight -> its shape, as the file has it
+):
+    "ValueError unless the arguments are those of the weights."
+    first, inner, last = (shapes[name] for name in (
+        'encoder.0.0.weight', 'encoder.4.weight',
+        'decoder.displacement.weight'))
+    level, size, width, hidden, features = (int(about[k]) for k in (
+        'level', 'image_size', 'width', 'hidden', 'features'))
+    fits = (0 <= level <= 8 and size > 0 and first == [width, 4, 5, 5]
+            and inner == [hidden, 4*width*(size//8)**2]
+            and last == [3*(10*4**level + 2), 2*hidden]
+            and shapes['decoder.widen.0.weight'] == [hidden, features])
+    if not fits: raise ValueError(f'its weights are not those of {about}')
+
+# %% ../nbs/10_reconstruct.ipynb #651fa21a
 def load_reconstructor(
     path: Path,         # a safetensors file, or a folder with one
 ) -> Reconstructor:     # in evaluation mode
@@ -169,13 +186,16 @@ def load_reconstructor(
     try:
         with safe_open(path, 'pt') as file:
             about = json.loads((file.metadata() or {})['architecture'])
+            check_architecture(about, {k: file.get_slice(k).get_shape()
+                                       for k in file.keys()})
             weights = {k: file.get_tensor(k) for k in file.keys()}
         model = Reconstructor(**about)
         model.load_state_dict(weights)
     except SafetensorError as error:
         raise InputError(f'{path}: not a safetensors file ({error})') from None
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (KeyError, TypeError, ValueError, RuntimeError,
+            OverflowError) as error:
+        reason = str(error).strip().split('\n')[0][:160]
         raise InputError(f'{path}: not the weights of a Reconstructor '
                          f'({reason})') from None
     return model.eval()

@@ -2,7 +2,8 @@
 import pytest
 from ssr_nb.reconstruct import *
 
-# %% nbs/10_reconstruct.ipynb #62e857d3
+# %% nbs/10_reconstruct.ipynb #4731a437
+import json
 import tempfile
 from pathlib import Path
 
@@ -85,6 +86,24 @@ def test_a_file_that_is_no_model_is_refused_in_one_line():
         save_file({'a': torch.zeros(1)}, path, metadata={'architecture': '{"level": 1}'})
         with pytest.raises(InputError, match='not the weights') as error: Reconstructor.load(path)
         assert '\n' not in str(error.value)
+
+
+# %% nbs/10_reconstruct.ipynb #39bbbad9
+def test_a_description_that_asks_for_a_larger_network_than_its_weights_builds_nothing():
+    from safetensors.torch import save_file
+    weights = {k: v.contiguous() for k, v in tiny_model().state_dict().items()}
+    about = tiny_model().architecture
+    with tempfile.TemporaryDirectory() as tmp:
+        path = Path(tmp)/'weights.safetensors'
+        for wrong in (dict(hidden=10**9), dict(level=8), dict(width=10**6), dict(image_size=10**6), dict(features=10**12),
+                      dict(level=10**9), dict(level=-1), dict(hidden=1e400), dict(width=None), dict(image_size='x')):
+            save_file(weights, path, metadata={'architecture': json.dumps(about | wrong)})
+            with pytest.raises(InputError, match='not the weights of a Reconstructor'): Reconstructor.load(path)
+        for wrong in 'null', '[]', '3', '['*100_000:
+            save_file(weights, path, metadata={'architecture': wrong})
+            with pytest.raises(InputError, match='not the weights of a Reconstructor'): Reconstructor.load(path)
+        save_file(weights, path, metadata={'architecture': json.dumps(about)})
+        assert len(Reconstructor.load(path).faces) == 80
 
 
 # %% nbs/10_reconstruct.ipynb #2f7317c8
