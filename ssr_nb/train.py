@@ -6,13 +6,17 @@
 __all__ = ['METHODS', 'RANGES', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTERS', 'NETWORKS', 'SSRConfig', 'check_config',
            'process_rank', 'average_gradients', 'Trainer', 'build_networks', 'complement', 'resized', 'draw_batch',
            'softras_step', 'labeled_pool', 'siamvp_step', 'relabel', 'validate', 'advance', 'fingerprint', 'run_state',
-           'restore', 'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
+           'read_checkpoint', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_text',
+           'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
 
-# %% ../nbs/13_train.ipynb #b187407d
+# %% ../nbs/13_train.ipynb #c6a977ed
 import csv
+import importlib
 import io
 import json
+import sys
 import time
+import zipfile
 import zlib
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -363,22 +367,30 @@ def run_state(
                 **{k: getattr(run, k).state_dict() for k in NETWORKS},
                 **{k: getattr(run, k) for k in COUNTERS})
 
-# %% ../nbs/13_train.ipynb #af888862
-def restore(
+# %% ../nbs/13_train.ipynb #197c7613
+def read_checkpoint(
+    path: Path,
+    device: str = 'cpu',
+) -> dict:              # what run_state has written
+    "The content of a checkpoint; any exception means that it is none."
+    with zipfile.ZipFile(path) as archive:
+        if any(part.compress_type for part in archive.infolist()):
+            raise ValueError('compressed')
+        if bad := archive.testzip(): raise ValueError(f'{bad} is damaged')
+    state = torch.load(path, map_location=device, weights_only=True)
+    if state['format'] != FORMAT:
+        raise InputError(f'{path}: checkpoint format {state["format"]}, '
+                         f'this version reads {FORMAT}')
+    return state
+
+# %% ../nbs/13_train.ipynb #616520a3
+def check_settings(
     run: Trainer,
-    path: Path,     # checkpoint
+    state: dict,     # of a checkpoint
+    path: Path,      # for the error
 ):
-    "Continue where a checkpoint stopped. InputError if it does not fit."
-    try:
-        state = torch.load(path, map_location=run.device, weights_only=True)
-        version, config = state['format'], state['config']
-    except Exception as error:
-        reason = str(error).strip().split('\n')[0]
-        raise InputError(f'{path}: not a checkpoint ({reason})') from None
-    if version != FORMAT:
-        raise InputError(f'{path}: checkpoint format {version}, this version '
-                         f'reads {FORMAT}')
-    mine = asdict(run.config)
+    "InputError unless a checkpoint is of this configuration and data."
+    mine, config = asdict(run.config), state['config']
     free = 'iterations', 'patience'
     other = [k for k in mine if k not in free and config.get(k) != mine[k]]
     if other:
@@ -391,8 +403,72 @@ def restore(
     if state['objects'] != fingerprint(run.images):
         raise InputError(f'{path}: trained on other objects than the '
                          f'{len(run.images)} that the data now has')
-    run.generator.set_state(state['generator'].cpu())
-    for k in NETWORKS: getattr(run, k).load_state_dict(state[k])
+
+# %% ../nbs/13_train.ipynb #2b3f100c
+def same_form(
+    found,       # from a file
+    wanted,      # dicts of tensors, numbers and words, of the right form
+) -> bool:
+    "Whether a value has the keys, types, dtypes and shapes of another."
+    if isinstance(wanted, dict):
+        return (isinstance(found, dict) and found.keys() == wanted.keys()
+                and all(same_form(found[k], wanted[k]) for k in wanted))
+    if isinstance(wanted, Tensor):
+        return (isinstance(found, Tensor) and found.dtype == wanted.dtype
+                and found.shape == wanted.shape)
+    return type(found) is type(wanted)
+
+def adam_form(
+    adam: torch.optim.Adam,
+) -> dict:          # as its state after a step
+    "What Adam keeps of each parameter: steps and two moments."
+    parameters = [p for group in adam.param_groups for p in group['params']]
+    return {i: dict(step=torch.zeros(()), exp_avg=p, exp_avg_sq=p)
+            for i, p in enumerate(parameters)}
+
+# %% ../nbs/13_train.ipynb #b17050b2
+def misfit(
+    run: Trainer,
+    state: dict,       # of a checkpoint
+) -> str | None:
+    "The first part of a checkpoint that this run cannot have written."
+    wanted = {k: v for k, v in run_state(run).items()
+              if k in (*NETWORKS, *COUNTERS, 'generator')}
+    for name in ('adam', 'siam_adam'):  # empty before their first step
+        if state[name]['state']:
+            wanted[name]['state'] = adam_form(getattr(run, name))
+    if state['best']: wanted['best'] = wanted['model']
+    row = dict.fromkeys(COLUMNS[1:], 0.) | dict(iteration=0)
+    sums = dict.fromkeys((*COLUMNS[1:5], 'steps'))
+    wanted['recent'] = {k: v for k, v in state['recent'].items() if k in sums
+                        and torch.as_tensor(v).ndim == 0}
+    for name, value in wanted.items():
+        if not same_form(state[name], value): return name
+    if not all(same_form(r, row) for r in state['rows']): return 'rows'
+    views, labels = run.images.shape[1], state['pseudo']
+    if ((labels < -1) | (labels >= views)).any(): return 'pseudo'
+
+# %% ../nbs/13_train.ipynb #02cf9404
+def restore(
+    run: Trainer,
+    path: Path,     # checkpoint
+):
+    "Continue where a checkpoint stopped. InputError if it does not fit."
+    try:
+        state = read_checkpoint(path, run.device)
+        check_settings(run, state, path)
+        if part := misfit(run, state): raise ValueError(f'{part} is of '
+                                                        'another form')
+        run.generator.set_state(state['generator'].cpu())
+        for k in NETWORKS:   # an optimizer's settings are the run's own
+            mine = getattr(run, k)
+            own = {'param_groups': mine.state_dict()['param_groups']} \
+                if k.endswith('adam') else {}
+            mine.load_state_dict(state[k] | own)
+    except InputError: raise
+    except Exception as error:
+        reason = ' '.join(str(error).split())[:160] or type(error).__name__
+        raise InputError(f'{path}: not a checkpoint ({reason})') from None
     for k in COUNTERS: setattr(run, k, state[k])
     run.pseudo = run.pseudo.cpu()
 
@@ -430,7 +506,7 @@ def best_model(
     model.load_state_dict(run.best)
     return model.eval()
 
-# %% ../nbs/13_train.ipynb #05949a11
+# %% ../nbs/13_train.ipynb #b8ab1bd9
 def open_run(
     run: Trainer,
     folder: Path,
@@ -439,6 +515,8 @@ def open_run(
 ):
     "Begin a run folder, or continue the one that is there."
     checkpoint = folder/'checkpoint.pt'
+    if not process_rank()[0]:   # what a kill has left half written
+        for left in folder.glob(f'.*.{"[0-9a-f]"*8}.tmp.*'): left.unlink()
     if checkpoint.exists():
         if not resume:
             raise InputError(f'{folder}: already holds a run; resume it, or '

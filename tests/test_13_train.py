@@ -134,6 +134,45 @@ def test_a_run_is_not_overwritten_nor_resumed_under_other_settings():
         with pytest.raises(InputError, match='not a checkpoint'): fit(train, val, tiny, tmp, resume=True, progress=False)
 
 
+# %% nbs/13_train.ipynb #76c92900
+def test_a_checkpoint_that_was_damaged_or_tampered_with_is_refused_whole():
+    import io, zipfile
+    train, val = built_in(), built_in(count=2, seed=9)
+    def tampered(state, **changes): return state | {k: change(state[k]) for k, change in changes.items()}
+    def shorter(adam): adam['state'][0]['exp_avg'] = adam['state'][0]['exp_avg'].flatten()[:1]; return adam
+    def endless(model): return {k: v.new_zeros(1).expand(10**9) for k, v in model.items()}
+    with tempfile.TemporaryDirectory() as tmp:
+        fit(train, val, replace(tiny, iterations=4), tmp, progress=False)
+        path = Path(tmp)/'checkpoint.pt'
+        whole = path.read_bytes()
+        for part, change in dict(siam_adam=shorter, adam=lambda a: dict(a, state={}) | {'x': 1}, model=endless, best=lambda b: {'x': 1}, pseudo=lambda p: p + 99,
+                                 rows=lambda r: r + [{'loss': 1.}], recent=lambda r: {'x': 1}, iteration=float, seconds=str,
+                                 generator=lambda g: g[:9]).items():
+            torch.save(tampered(torch.load(io.BytesIO(whole), weights_only=True), **{part: change}), path)
+            run = Trainer(train, val, tiny)
+            before = {k: v.clone() for k, v in run.model.state_dict().items()}
+            with pytest.raises(InputError, match=rf'checkpoint.pt: not a checkpoint \({part} '): restore(run, path)
+            for k, v in run.model.state_dict().items(): assert_close(v, before[k], atol=0, rtol=0)
+        torch.save(tampered(torch.load(io.BytesIO(whole), weights_only=True), format=lambda f: f - 1), path)
+        with pytest.raises(InputError, match='checkpoint format 0, this version reads 1'): restore(run, path)
+        damaged = bytearray(whole); damaged[len(whole)//2] ^= 1; path.write_bytes(damaged)
+        with pytest.raises(InputError, match='is damaged'): restore(run, path)
+        with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as new:
+            for part in old.infolist(): new.writestr(part.filename, old.read(part))
+        with pytest.raises(InputError, match='compressed'): restore(run, path)
+        path.write_bytes(whole); restore(run, path)
+        assert run.iteration == 4
+
+
+# %% nbs/13_train.ipynb #81bd8e3f
+def test_what_a_kill_has_left_half_written_is_swept_away():
+    train, val = built_in(), built_in(count=2, seed=9)
+    with tempfile.TemporaryDirectory() as tmp:
+        for name in ('.checkpoint.0123abcd.tmp.pt', '.notes.tmp.txt'): (Path(tmp)/name).write_text('half')
+        fit(train, val, replace(tiny, iterations=1), tmp, progress=False)
+        assert [f.name for f in Path(tmp).glob('.*')] == ['.notes.tmp.txt']
+
+
 # %% nbs/13_train.ipynb #46325764
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint_as_it_was():
     import errno
