@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'RANGES', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTERS', 'NETWORKS', 'SSRConfig', 'check_config',
-           'process_rank', 'average_gradients', 'Trainer', 'build_networks', 'complement', 'resized', 'draw_batch',
-           'softras_step', 'labeled_pool', 'siamvp_step', 'relabel', 'validate', 'advance', 'fingerprint', 'run_state',
-           'read_checkpoint', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_text',
-           'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
+           'process_rank', 'average_gradients', 'mean_of_processes', 'SharedBatchNorm', 'share_batch_norm', 'in_shares',
+           'Trainer', 'build_networks', 'complement', 'resized', 'draw_batch', 'softras_step', 'labeled_pool',
+           'siamvp_step', 'relabel', 'validate', 'advance', 'fingerprint', 'run_state', 'read_checkpoint',
+           'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_text', 'write_run', 'best_model',
+           'open_run', 'lock_run', 'fit', 'loop', 'finished']
 
-# %% ../nbs/13_train.ipynb #c6a977ed
+# %% ../nbs/13_train.ipynb #910de6c3
 import csv
 import importlib
 import io
@@ -28,6 +29,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from tqdm.auto import tqdm
 
 from .data import Split, choose_labeled
@@ -131,7 +133,7 @@ PRESETS = {
         siam_features=256, siam_kernels=(5, 4, 3), siam_lr=1e-3, siam_pairs=0,
         cycle=100, gate=.98, validate_every=50, checkpoint_every=100)}
 
-# %% ../nbs/13_train.ipynb #b554c250
+# %% ../nbs/13_train.ipynb #435fff35
 def process_rank() -> tuple[int, int]:  # this process, number of processes
     "Position among the processes that torchrun has started."
     if not dist.is_initialized(): return 0, 1
@@ -146,6 +148,50 @@ def average_gradients(
     for p in network.parameters():
         dist.all_reduce(p.grad)
         p.grad /= count
+
+def mean_of_processes(
+    value: Tensor,   # of this process; changed
+) -> Tensor:         # the mean over all
+    "What the log should say of a loss that each has of its share."
+    count = process_rank()[1]
+    if count > 1: dist.all_reduce(value)
+    return value/count
+
+# %% ../nbs/13_train.ipynb #455fa3cd
+class SharedBatchNorm(nn.BatchNorm2d):
+    "Batch normalisation over the equal shares of all processes."
+    def forward(self, images: Tensor) -> Tensor:   # (B, C, H, W), both
+        rank, count = process_rank()
+        if not self.training or count == 1: return super().forward(images)
+        mean = all_reduce(images.mean((0, 2, 3)))/count
+        centred = images - mean[:, None, None]
+        variance = all_reduce(centred.square().mean((0, 2, 3)))/count
+        with torch.no_grad():
+            n = count*images.numel()//len(mean)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance*n/(n - 1), self.momentum)
+            self.num_batches_tracked += 1
+        scale = (variance + self.eps).rsqrt()*self.weight
+        return centred*scale[:, None, None] + self.bias[:, None, None]
+
+def share_batch_norm(
+    network: nn.Module,
+):
+    "Let a network's batch normalisation see the batches of all processes."
+    for layer in network.modules():
+        if type(layer) is nn.BatchNorm2d: layer.__class__ = SharedBatchNorm
+
+# %% ../nbs/13_train.ipynb #fac474eb
+def in_shares(
+    compute,        # object numbers (n,) -> their rows (n, K)
+    rows: Tensor,   # (N, K) zeros
+) -> Tensor:        # (N, K) on the CPU
+    "Fill the rows of N objects, each process its share, for all of them."
+    rank, count = process_rank()
+    mine = torch.arange(len(rows))[rank::count]
+    if len(mine): rows[mine] = compute(mine).to(rows)
+    if count > 1: dist.all_reduce(rows)
+    return rows.cpu()
 
 # %% ../nbs/13_train.ipynb #17d040a5
 class Trainer:
@@ -176,7 +222,7 @@ class Trainer:
         if config.method == 'ssr':
             self.siam_images = resized(self.images, config.siam_size)
 
-# %% ../nbs/13_train.ipynb #586e5fb0
+# %% ../nbs/13_train.ipynb #1100b7f2
 def build_networks(
     run: Trainer,
     image_size: int,   # pixels
@@ -192,6 +238,7 @@ def build_networks(
     run.loss = ReconstructionLoss(
         run.model.faces, image_size, c.dist_eps, c.laplacian, c.flatten,
         c.half_angle).to(run.device)
+    share_batch_norm(run.model)
     run.model.to(run.device, memory_format=torch.channels_last)
     run.siam.to(run.device, memory_format=torch.channels_last)
     run.adam = torch.optim.Adam(run.model.parameters(), c.lr, fused=True)
@@ -235,7 +282,7 @@ def draw_batch(
         views.append(seen)
     return torch.cat(images, 1), torch.cat(views, 1)
 
-# %% ../nbs/13_train.ipynb #0ac0daac
+# %% ../nbs/13_train.ipynb #f38b1d0b
 def softras_step(
     run: Trainer,
 ) -> Tensor:        # () loss
@@ -256,7 +303,7 @@ def softras_step(
     loss.backward()
     average_gradients(run.model)
     run.adam.step()
-    return loss.detach()
+    return mean_of_processes(loss.detach())
 
 # %% ../nbs/13_train.ipynb #56d96f75
 def labeled_pool(
@@ -288,7 +335,7 @@ def siamvp_step(
     run.siam_adam.step()
     return loss.detach(), accuracy
 
-# %% ../nbs/13_train.ipynb #025c43f7
+# %% ../nbs/13_train.ipynb #e2df5ba1
 @torch.no_grad()
 def relabel(
     run: Trainer,
@@ -300,12 +347,12 @@ def relabel(
     order = torch.randperm(len(run.labeled), generator=run.generator)
     if accuracy < c.gate or not len(run.unlabeled): return
     chosen = order if c.references == 'all' else order[:1]
-    run.pseudo = pseudo_label(
-        run.siam, run.siam_images[run.unlabeled],
-        run.siam_images[run.labeled[chosen]], c.rule, c.threshold,
-        c.rotation).cpu()
+    references = run.siam_images[run.labeled[chosen]]
+    run.pseudo = in_shares(lambda rows: pseudo_label(
+        run.siam, run.siam_images[run.unlabeled[rows]], references, c.rule,
+        c.threshold, c.rotation), run.pseudo.to(run.device, copy=True)*0)
 
-# %% ../nbs/13_train.ipynb #903c42e8
+# %% ../nbs/13_train.ipynb #ee92848b
 COLUMNS = ('iteration', 'loss', 'siam_loss', 'siam_accuracy',
            'gate_accuracy', 'share', 'label_accuracy', 'val_iou')
 
@@ -313,7 +360,10 @@ def validate(
     run: Trainer,
 ) -> dict:          # one row of the log, keys COLUMNS
     "Score the validation objects; remember the best weights."
-    iou = reconstruction_iou(run.model, *run.val_objects).mean()
+    images, voxels = run.val_objects
+    iou = in_shares(lambda rows: reconstruction_iou(
+        run.model, images[rows], voxels[rows]),
+        torch.zeros(images.shape[:2], device=run.device)).mean()
     steps = run.recent.pop('steps', 1)
     sums = {k: run.recent.pop(k, torch.tensor(torch.nan))/steps
             for k in COLUMNS[1:4]}
@@ -539,7 +589,7 @@ def lock_run(
     except Timeout:
         raise InputError(f'{folder}: another run is writing here') from None
 
-# %% ../nbs/13_train.ipynb #094d727c
+# %% ../nbs/13_train.ipynb #b8b22df3
 def fit(
     train: Split,                # training objects
     val: Split,                  # validation objects
@@ -551,7 +601,11 @@ def fit(
     on_row=None,                 # called with the Trainer at each validation
 ) -> Trainer:                    # finished; `best_model` gives its network
     "Train SSR, or SoftRas alone, and keep the best weights (§3.2, §4.2)."
-    run, leader = Trainer(train, val, config, device), process_rank()[0] == 0
+    rank, count = process_rank()
+    if config.batch % count:
+        raise InputError(f'batch: expected a multiple of the {count} '
+                         f'processes, got {config.batch}')
+    run, leader = Trainer(train, val, config, device), rank == 0
     about = dict(data=train.name, category=train.category)
     folder = folder and Path(folder)
     with lock_run(folder) if folder and leader else nullcontext():
@@ -595,3 +649,7 @@ def finished(
     vain = [r for r in run.rows if r['iteration'] > run.best_iteration]
     return (run.iteration >= run.config.iterations
             or 0 < run.config.patience <= len(vain))
+
+# %% ../nbs/13_train.ipynb #01bf6041
+if __name__ == '__main__' and __spec__:   # python -m, not a notebook
+    sys.exit(importlib.import_module('ssr_nb.cli').train())

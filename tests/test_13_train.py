@@ -202,15 +202,19 @@ def test_two_runs_cannot_share_a_folder_and_a_lock_left_behind_does_not_matter()
         assert fit(train, val, replace(tiny, iterations=1), tmp, progress=False).iteration == 1
 
 
-# %% nbs/13_train.ipynb #f42ce991
+# %% nbs/13_train.ipynb #e21a9044
 @pytest.mark.slow
 def test_two_processes_log_what_one_process_logs():
-    import subprocess, sys
+    import inspect, subprocess, sys
     program = '''
 import sys, torch, torch.distributed as dist
 from test_set_up import built_in, tiny, fit, replace
 dist.init_process_group('gloo'); torch.set_num_threads(1)
-fit(built_in(), built_in(count=2, seed=9), replace(tiny, batch_norm=False), sys.argv[1], progress=False)
+for norm in (True, False):
+    run = fit(built_in(), built_in(count=3, seed=9), replace(tiny, batch_norm=norm), f'{sys.argv[1]}_{norm}', progress=False)
+    kept = [torch.zeros_like(v).copy_(v) for v in run.model.state_dict().values()]
+    for v in kept: dist.broadcast(v, 0)
+    assert all(v.equal(w) for v, w in zip(kept, run.model.state_dict().values())), 'processes differ'
 '''
     set_up = '''
 from dataclasses import replace
@@ -222,7 +226,7 @@ from ssr_nb.shapes import make_shape
 from ssr_nb.train import PRESETS, fit
 from ssr_nb.voxels import voxelize
 '''
-    import inspect
+    def log(path): return torch.tensor([[float(v) for v in row.values()] for row in csv.DictReader(open(path))])
     with tempfile.TemporaryDirectory() as tmp:
         settings = 'tiny = replace(PRESETS["small"], iterations=6, cycle=4, validate_every=3, batch=4, level=1, width=4, hidden=32, features=16, siam_width=4, siam_features=16, gate=0., seed=3)'
         Path(f'{tmp}/test_set_up.py').write_text(set_up + inspect.getsource(built_in) + settings)
@@ -230,9 +234,20 @@ from ssr_nb.voxels import voxelize
         for count in (1, 2):
             subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={count}', f'{tmp}/program.py', f'{tmp}/{count}'],
                            check=True, cwd=tmp, capture_output=True, timeout=300)
-        one, two = ([[float(v) for v in row.values()] for row in csv.DictReader(open(f'{tmp}/{count}/metrics.csv'))] for count in (1, 2))
-    assert_close(torch.tensor(one)[:, [0, 2, 3, 4]], torch.tensor(two)[:, [0, 2, 3, 4]], atol=1e-3, rtol=0, equal_nan=True)
-    assert_close(torch.tensor(one)[:, 7], torch.tensor(two)[:, 7], atol=.01, rtol=0)
+        for norm in (True, False):
+            one, two = (log(f'{tmp}/{count}_{norm}/metrics.csv') for count in (1, 2))
+            assert one.shape == (2, len(COLUMNS)) and one[1, 5] > 0      # some pseudo-labels
+            assert_close(one[:, [0, 1, 2, 3, 4, 5, 6]], two[:, [0, 1, 2, 3, 4, 5, 6]], atol=1e-3, rtol=0, equal_nan=True)
+            assert_close(one[:, 7], two[:, 7], atol=.01, rtol=0)
+
+
+# %% nbs/13_train.ipynb #bb07a826
+def test_shares_of_objects_make_up_the_whole_and_a_batch_must_divide():
+    from unittest.mock import patch
+    whole = in_shares(lambda rows: rows[:, None]*torch.ones(2), torch.zeros(5, 2))
+    assert_close(whole, torch.arange(5.)[:, None].expand(5, 2))
+    with patch(f'{fit.__module__}.process_rank', lambda: (0, 3)), pytest.raises(InputError, match='batch: expected a multiple of the 3 processes'):
+        fit(built_in(), built_in(count=1), tiny, progress=False)
 
 
 # %% nbs/13_train.ipynb #5f780caa
