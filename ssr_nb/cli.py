@@ -10,7 +10,7 @@ __all__ = ['BAD_FILES', 'File', 'Folder', 'Flag', 'Device', 'Data', 'SHOWN', 'co
            'demo_settings', 'demo_files', 'read_demo', 'open_demo', 'enter_worker', 'demo_worker', 'show_progress',
            'train_both', 'demo_table', 'demo_lead', 'demo_facts', 'write_meshes', 'demo_data', 'demo']
 
-# %% ../nbs/16_cli.ipynb #1fdaccf7
+# %% ../nbs/16_cli.ipynb #8796e3ba
 import errno
 import inspect
 import io
@@ -46,7 +46,7 @@ from .evaluate import (NAMES, Report, cell_text, curves_figure,
                              markdown_table, read_run, straight_alpha,
                              write_figure, write_report)
 from .mesh import (InputError, Mesh, atomic_write, icosphere,
-                         load_mesh, normalize, save_mesh)
+                         load_mesh, normalize, read_json, save_mesh)
 from .raster_cpu import BenchCase
 from .raster_cpu import bench as measure_cases
 from .reconstruct import Reconstructor
@@ -573,15 +573,15 @@ def demo_files(
               for n in range(SHOWN)
               for what in ('input.png', *(f'{m}.obj' for m in METHODS)))]
 
-# %% ../nbs/16_cli.ipynb #30d2643c
+# %% ../nbs/16_cli.ipynb #54601bcc
 def read_demo(
     folder: Path,
 ) -> dict:          # settings of the demo in a folder; empty: there is none
     "What demo.json says. InputError when it is damaged."
     path = folder/'demo.json'
     if not path.is_file(): return {}
-    try: found = json.loads(path.read_text('utf-8'))
-    except ValueError: found = None
+    try: found = read_json(path)
+    except InputError: found = None
     if isinstance(found, dict) and isinstance(found.get('category'), str) \
             and Path(found['category']).name == found['category']:
         return found

@@ -10,7 +10,7 @@ __all__ = ['PUBLISHED_CATEGORIES', 'PUBLISHED', 'COLORS', 'NAMES', 'LIGHT', 'PAL
            'data_uri', 'png_bytes', 'picture_bytes', 'themed_figure', 'turntable', 'gallery_html', 'Report',
            'report_html', 'report_figure', 'write_figure', 'write_report']
 
-# %% ../nbs/14_evaluate.ipynb #9008bbb1
+# %% ../nbs/14_evaluate.ipynb #b978021a
 import base64
 import csv
 import html
@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from PIL import Image, features
 
 from .data import Split, load_split
-from .mesh import InputError, Mesh, atomic_write
+from .mesh import InputError, Mesh, atomic_write, read_json
 from .reconstruct import Reconstructor, reconstruction_iou
 from .render import render_views
 from .train import COLUMNS, write_text
@@ -44,7 +44,7 @@ class RunRecord:
     @property
     def iterations(self): return int(self.metrics['iteration'].max(initial=0))
 
-# %% ../nbs/14_evaluate.ipynb #d21c878f
+# %% ../nbs/14_evaluate.ipynb #f461a3b7
 def read_metrics(
     path: str|Path,   # metrics.csv of a run
 ) -> dict:            # column -> (rows,) float array; NaN where empty
@@ -53,15 +53,19 @@ def read_metrics(
     try:
         with open(path, newline='', encoding='utf-8') as file:
             rows = list(csv.DictReader(file))
-        return {c: np.array([float(row[c] or 'nan') for row in rows])
-                for c in COLUMNS}
+        found = {c: np.array([float(row[c] or 'nan') for row in rows])
+                 for c in COLUMNS}
+        if not np.isfinite(found['iteration']).all():
+            raise ValueError('an iteration without its number')
+        return found
     except FileNotFoundError:
         raise InputError(f'{path}: no such file') from None
     except (KeyError, TypeError, ValueError, csv.Error) as reason:
         raise InputError(f'{path}: not the metrics of a run '
-                         f'({type(reason).__name__}: {reason})') from None
+                         f'({type(reason).__name__}: {reason!s:.160})'
+                         ) from None
 
-# %% ../nbs/14_evaluate.ipynb #08e313d1
+# %% ../nbs/14_evaluate.ipynb #69ccf440
 def read_run(
     folder: str|Path,   # of a run
 ) -> RunRecord:
@@ -71,9 +75,7 @@ def read_run(
     path = folder/'config.json'
     if not path.is_file():
         raise InputError(f'{folder}: no run folder (it has no config.json)')
-    try: config = json.loads(path.read_text('utf-8'))
-    except ValueError as reason:
-        raise InputError(f'{path}: not JSON ({reason})') from None
+    config = read_json(path)
     if not isinstance(config, dict) or 'category' not in config:
         raise InputError(f'{path}: names no category')
     return RunRecord(folder, config, read_metrics(folder/'metrics.csv'))
@@ -125,7 +127,7 @@ def evaluate_run(
                    json.dumps(result, indent=2) + '\n')
     return result
 
-# %% ../nbs/14_evaluate.ipynb #477d1a43
+# %% ../nbs/14_evaluate.ipynb #b5aa8246
 def read_evaluation(
     run: str|Path,         # folder
     split: str = 'test',
@@ -133,9 +135,7 @@ def read_evaluation(
     "What eval_<split>.json says. InputError when it is damaged."
     path = Path(run)/f'eval_{split}.json'
     if not path.is_file(): return {}
-    try: result = json.loads(path.read_text('utf-8'))
-    except ValueError as reason:
-        raise InputError(f'{path}: not JSON ({reason})') from None
+    result = read_json(path)
     if not isinstance(result, dict) or 'iou' not in result:
         raise InputError(f'{path}: not an evaluation')
     return result
