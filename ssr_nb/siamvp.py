@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['feature_side', 'SiamVP', 'kaiming', 'transform_images', 'pair_table', 'choose_pairs', 'pair_loss', 'siamvp_loss',
-           'pair_accuracy', 'viewpoint_similarity']
+           'pair_accuracy', 'ViewpointClassifier', 'classifier_loss', 'mirrored_views', 'add_mirrored',
+           'viewpoint_similarity']
 
-# %% ../nbs/11_siamvp.ipynb #42eb9247
+# %% ../nbs/11_siamvp.ipynb #c8e43608
 import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .mesh import InputError
 
 # %% ../nbs/11_siamvp.ipynb #d659ed40
 def feature_side(
@@ -178,6 +181,72 @@ def pair_accuracy(
     same, different = pair_table(objects, views)
     right = yes[same].float().mean(), (~yes[different]).float().mean()
     return (sum(right)/2).item()
+
+# %% ../nbs/11_siamvp.ipynb #fa4c6c00
+class ViewpointClassifier(SiamVP):
+    "P(viewpoint) of one image: SiamVP's encoder and a softmax (paper §4.3)."
+    def __init__(
+        self,
+        views: int = 24,                        # viewpoints to tell apart
+        image_size: int = 64,
+        width: int = 64,
+        features: int = 4096,
+        kernels: Sequence[int] = (10, 7, 4),
+    ):
+        super().__init__(image_size, width, features, kernels)
+        self.compare = nn.Linear(features, views)
+
+    def forward(
+        self,
+        images: Tensor,   # (B, 3, S, S) in [0, 1]
+    ) -> Tensor:          # (B, views) logits
+        return self.compare(self.embed(images))
+
+    @torch.no_grad()
+    def probabilities(
+        self,
+        images: Tensor,   # (n, K, 3, S, S) uint8, of n objects
+    ) -> Tensor:          # (n, K, views)
+        "How likely each viewpoint is, an object at a time."
+        weight = self.compare.weight
+        return torch.stack([self(i.to(weight)/255).softmax(-1)
+                            for i in images])
+
+# %% ../nbs/11_siamvp.ipynb #4671473a
+def classifier_loss(
+    classifier: ViewpointClassifier,
+    images: Tensor,               # (B, 3, S, S) in [0, 1]
+    views: Tensor,                # (B,) their viewpoints
+) -> tuple[Tensor, Tensor]:       # cross-entropy (), share of right answers ()
+    "What a classifier learns from labeled images."
+    logits = classifier(images)
+    right = (logits.argmax(1) == views).float().mean()
+    return F.cross_entropy(logits, views), right
+
+# %% ../nbs/11_siamvp.ipynb #e3607f2b
+def mirrored_views(
+    viewpoints: Tensor,   # (M, 3) distance, elevation °, azimuth °
+) -> Tensor:              # (M,) the number of each one's mirror image
+    "Which viewpoint has the opposite azimuth. InputError if none has."
+    wanted = viewpoints*viewpoints.new_tensor([1., 1, -1])
+    away = wanted[:, None] - viewpoints
+    away[..., 2] = (away[..., 2] + 180).remainder(360) - 180
+    distance, number = away.abs().sum(-1).min(1)
+    if (distance > .1).any():
+        raise InputError('viewpoints: number '
+                         f'{int(distance.argmax())} has no mirror image')
+    return number
+
+def add_mirrored(
+    images: Tensor,    # (B, 3, S, S)
+    objects: Tensor,   # (B,)
+    views: Tensor,     # (B,)
+    mirror: Tensor,    # (M,) of mirrored_views
+) -> tuple[Tensor, Tensor, Tensor]:   # the same of 2 B images
+    "A pool and its mirror image, which counts as other objects."
+    return (torch.cat([images, images.flip(-1)]),
+            torch.cat([objects, objects + objects.max() + 1]),
+            torch.cat([views, mirror[views]]))
 
 # %% ../nbs/11_siamvp.ipynb #9638ac73
 @torch.no_grad()

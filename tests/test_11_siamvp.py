@@ -2,7 +2,7 @@
 import pytest
 from ssr_nb.siamvp import *
 
-# %% nbs/11_siamvp.ipynb #eb58f706
+# %% nbs/11_siamvp.ipynb #35e111f2
 import math
 
 import pytest
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
+from ssr_nb.mesh import InputError, Mesh, icosphere
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape
 
@@ -133,6 +134,34 @@ def test_the_same_seed_gives_the_same_loss():
     images, objects, views = torch.rand(6, 3, 32, 32, generator=seeded()), torch.arange(6) % 2, torch.arange(6)//2
     losses = [siamvp_loss(tiny_siam(), images, objects, views, seeded(seed), pairs=4)[0] for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
+
+
+# %% nbs/11_siamvp.ipynb #6efc017e
+def test_a_classifier_learns_the_viewpoints_of_two_objects_by_heart():
+    images = views_of('plane', 2).flatten(0, 1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0); classifier = ViewpointClassifier(24, 32, 8, 64, (5, 4, 3))
+    adam, views = torch.optim.Adam(classifier.parameters(), lr=3e-3), torch.arange(24).repeat(2)
+    for _ in range(60):
+        loss, right = classifier_loss(classifier, images, views)
+        adam.zero_grad(); loss.backward(); adam.step()
+    assert right > .9
+    P = classifier.probabilities((images[None]*255).byte())
+    assert P.shape == (1, 48, 24)
+    assert_close(P.sum(-1), torch.ones(1, 48)); assert (P[0].argmax(-1) == views).float().mean() > .9
+
+
+# %% nbs/11_siamvp.ipynb #4a881c61
+def test_the_mirror_image_of_a_symmetric_object_is_its_view_from_the_other_side():
+    ring = viewpoint_ring()
+    mirror = mirrored_views(ring)
+    assert mirror[:3].tolist() == [0, 23, 22] and mirror[12] == 12
+    with pytest.raises(InputError, match='number 6 has no mirror image'): mirrored_views(ring[:12])
+    vertices, faces = icosphere(2).vertices*torch.tensor([.2, .1, .4]), icosphere(2).faces
+    lens = torch.as_tensor(render_views(Mesh(vertices, faces), ring))[:, 3:].float()     # its mask: light has no mirror
+    images, objects, views = add_mirrored(lens, torch.zeros(24, dtype=torch.long), torch.arange(24), mirror)
+    assert objects.tolist() == [0]*24 + [1]*24
+    assert (images[24:][views[24:].argsort()] - lens).abs().mean() < 1
 
 
 # %% nbs/11_siamvp.ipynb #4a35909d

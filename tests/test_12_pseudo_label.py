@@ -2,7 +2,7 @@
 import pytest
 from ssr_nb.pseudo_label import *
 
-# %% nbs/12_pseudo_label.ipynb #20fb8bd5
+# %% nbs/12_pseudo_label.ipynb #f9517efa
 import itertools
 
 import pytest
@@ -10,7 +10,12 @@ import torch
 from torch.testing import assert_close
 
 from ssr_nb.mesh import InputError
-from ssr_nb.siamvp import SiamVP, viewpoint_similarity
+from ssr_nb.camera import viewpoint_ring
+from ssr_nb.mesh import icosphere
+from ssr_nb.reconstruct import Reconstructor
+from ssr_nb.render import render_views
+from ssr_nb.shapes import make_shape
+from ssr_nb.siamvp import SiamVP, ViewpointClassifier, viewpoint_similarity
 
 def seeded(seed=0): return torch.Generator().manual_seed(seed)
 
@@ -46,6 +51,48 @@ def test_a_sister_s_surer_claim_moves_the_unsure_one():
     with pytest.raises(InputError, match='as many viewpoints'): label_jointly(S[..., :1], S[..., :1])
 
 
+# %% nbs/12_pseudo_label.ipynb #7ed32e5e
+def test_without_the_tour_the_assignment_is_left():
+    S = torch.rand(9, 9, generator=seeded())
+    D = image_distance(torch.randint(256, (9, 3, 4, 4), generator=seeded(), dtype=torch.uint8))
+    assert assign_tour(S, D, weight=0.).tolist() == assign(S).tolist()
+
+
+# %% nbs/12_pseudo_label.ipynb #e8363885
+def test_the_score_is_the_sum_by_hand():
+    log = torch.tensor([[-1., -2, -3], [-4., -5, -6], [-7., -8, -9]], dtype=torch.float64).numpy()
+    D = torch.tensor([[0., 1, 2], [1, 0, 4], [2, 4, 0]], dtype=torch.float64).numpy()
+    order = torch.tensor([1, 0, 2]).numpy()
+    assert tour_score(order, log, D, 10.) == -4 - 2 - 9 - 10*(1 + 2 + 4)
+
+
+# %% nbs/12_pseudo_label.ipynb #5e4f0541
+def test_one_sure_image_places_the_whole_walk():
+    angle = torch.arange(12)*torch.pi/6                      # a clock's hand, seen twelve times
+    walk = (255*torch.stack([angle.cos(), angle.sin(), torch.ones(12)], -1).add(1)/2).byte()[:, :, None, None]
+    walk = walk*torch.tensor([1, 1, 0], dtype=torch.uint8)[:, None, None]
+    S = torch.full((12, 12), .5); S[0, 0] = S[1, 1] = .9     # two images know where they are, ten know nothing
+    shuffled = torch.randperm(12, generator=seeded())
+    assert assign_tour(S[shuffled], image_distance(walk[shuffled])).tolist() == shuffled.tolist()
+    labels = label_by_tour(S[None, shuffled], S[None, shuffled].roll(3, -1), walk[None, shuffled])
+    assert (labels == -1).all()                              # tilted, it would start three o'clock later
+    with pytest.raises(InputError, match='one image of an object for each viewpoint'): label_by_tour(S[None, :, :5], S[None, :, :5], walk[None])
+
+
+# %% nbs/12_pseudo_label.ipynb #62e43703
+def test_a_mask_fits_the_viewpoint_that_it_was_drawn_from():
+    ring = viewpoint_ring()
+    class Known(Reconstructor):
+        def forward(self, images): return self.truth.expand(len(images), -1, -1)
+    plane = make_shape('plane', seeded(3))
+    model = Known(level=0); model.truth, model.faces = plane.vertices, plane.faces
+    images = torch.as_tensor(render_views(plane, ring))[None]
+    fit = render_agreement(model, images, ring)
+    assert fit.shape == (1, 24, 24) and fit.max() <= 1
+    assert fit[0].argmax(1).tolist() == list(range(24)) and fit[0].diagonal().min() > .7
+    assert_close(render_agreement(model, images.flip(1), ring)[0], fit[0].flip(0), atol=1e-5, rtol=1e-4)
+
+
 # %% nbs/12_pseudo_label.ipynb #828fb7d5
 def test_the_mean_over_references_is_the_mean_of_single_ones():
     with torch.random.fork_rng():
@@ -56,6 +103,16 @@ def test_the_mean_over_references_is_the_mean_of_single_ones():
     assert both.shape == (2, 3, 4)
     assert_close(both, (single[0] + single[1])/2)
     assert_close(single[1][1], viewpoint_similarity(siam, images[1], references[1]))
+
+
+# %% nbs/12_pseudo_label.ipynb #344df470
+def test_a_mean_over_rotations_is_geometric_and_one_rotation_is_itself():
+    with torch.random.fork_rng():
+        torch.manual_seed(0); siam = SiamVP(32, 4, 16, (5, 4, 3))
+    images = torch.rand(2, 3, 3, 32, 32, generator=seeded()); references = torch.rand(1, 4, 3, 32, 32, generator=seeded(1))
+    a, b = (object_similarity(siam, images, references, angle) for angle in (0., 90.))
+    assert_close(mean_similarity(siam, images, references, [0., 90.]), (a*b).sqrt())
+    assert_close(mean_similarity(siam, images, references, [90.]), b, atol=0, rtol=0)
 
 
 # %% nbs/12_pseudo_label.ipynb #e818d6c6

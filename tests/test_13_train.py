@@ -31,10 +31,10 @@ def built_in(category='plane', count=6, seed=0, split='train'):
     return Split(images=images, voxels=voxels, viewpoints=viewpoint_ring(), name='built-in', category=category, split=split)
 
 
-# %% nbs/13_train.ipynb #9c49bc10
+# %% nbs/13_train.ipynb #1e3ffc10
 def test_an_impossible_choice_is_named():
     for field, value in dict(batch=1, lr=0., rule='luck', labeled=-1, dist_eps=1., method='magic', iterations=.5, gate=float('nan'),
-                             threshold=7., laplacian=float('nan'), siam_kernels=(40, 7, 4)).items():
+                             threshold=7., laplacian=float('nan'), siam_kernels=(40, 7, 4), rotations=0, render_weight=1.).items():
         with pytest.raises(InputError, match=f'^{field}: expected'): SSRConfig(**{field: value})
     with pytest.raises(InputError, match='labeled: ssr needs 2'): SSRConfig(labeled=1)
     assert SSRConfig(method='softras', labeled=1).labeled == 1
@@ -49,6 +49,18 @@ def test_labeled_and_unlabeled_objects_are_all_objects():
     assert complement(torch.tensor([3, 1]), 5).tolist() == [0, 2, 4]
     trainer = Trainer(built_in(), built_in(count=1), replace(tiny, labeled=2))
     assert sorted(trainer.labeled.tolist() + trainer.unlabeled.tolist()) == list(range(6)) and len(trainer.labeled) == 2
+
+
+# %% nbs/13_train.ipynb #2470924f
+def test_pseudo_labeled_objects_and_mirror_images_join_siamvp_s_pairs():
+    run = Trainer(built_in(), built_in(count=1), replace(tiny, siam_pseudo=2, siam_mirror=True))
+    images, objects, views = siamvp_pool(run)
+    assert len(images) == 2*2*24 and objects.unique().tolist() == [0, 1, 2, 3]     # no labels yet: two objects, two mirror images
+    run.pseudo[2, :20] = torch.arange(20).flip(0); run.pseudo[3, :5] = 1             # the second has too few labels
+    images, objects, views = siamvp_pool(run)
+    assert len(images) == 2*(2*24 + 20) and objects.unique().tolist() == [0, 1, 2, 3, 4, 5]
+    assert views[objects == 2].tolist() == list(range(19, -1, -1))
+    assert_close(images[objects == 2], run.siam_images[run.unlabeled[2], :20].float()/255)
 
 
 # %% nbs/13_train.ipynb #e3421d85
