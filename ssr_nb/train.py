@@ -660,7 +660,7 @@ def lock_run(
     except Timeout:
         raise InputError(f'{folder}: another run is writing here') from None
 
-# %% ../nbs/13_train.ipynb #b8b22df3
+# %% ../nbs/13_train.ipynb #af7b247e
 def fit(
     train: Split,                # training objects
     val: Split,                  # validation objects
@@ -670,6 +670,7 @@ def fit(
     device: str = 'cpu',
     progress: bool = True,       # show a bar
     on_row=None,                 # called with the Trainer at each validation
+    on_step=None,                # and after each step; true: save and stop
 ) -> Trainer:                    # finished; `best_model` gives its network
     "Train SSR, or SoftRas alone, and keep the best weights (§3.2, §4.2)."
     rank, count = process_rank()
@@ -682,17 +683,19 @@ def fit(
     with lock_run(folder) if folder and leader else nullcontext():
         if folder: open_run(run, folder, resume, about)
         if dist.is_initialized(): dist.barrier()  # all have read the folder
-        loop(run, folder if leader else None, progress and leader, on_row)
+        loop(run, folder if leader else None, progress and leader, on_row,
+             on_step)
     return run
 
-# %% ../nbs/13_train.ipynb #6c0396a8
+# %% ../nbs/13_train.ipynb #3bddfda2
 def loop(
     run: Trainer,
     folder: Path | None,   # where to write; None: nowhere
     progress: bool,        # show a bar
     on_row,                # called with the Trainer at each validation
+    on_step=None,          # and after each step; true: save and stop
 ):
-    "Advance, validate and save until the run is done."
+    "Advance, validate and save until the run is done, or told to stop."
     c, last = run.config, time.monotonic()
     bar = tqdm(total=c.iterations, initial=run.iteration, desc=c.method,
                disable=not progress)
@@ -706,10 +709,12 @@ def loop(
                             labeled=f'{row["share"]:.0%}')
             if on_row: on_row(run)
             done = finished(run)
-        now = time.monotonic()
-        run.seconds, last = run.seconds + now - last, now
-        if folder and (done or run.iteration % c.checkpoint_every == 0):
-            write_run(run, folder)
+        run.seconds += time.monotonic() - last
+        stop = on_step is not None and on_step(run)   # it may wait
+        last = time.monotonic()
+        due = done or stop or run.iteration % c.checkpoint_every == 0
+        if folder and due: write_run(run, folder)
+        if stop: break
     bar.close()
 
 # %% ../nbs/13_train.ipynb #3bcbbfb4

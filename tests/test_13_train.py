@@ -117,6 +117,19 @@ def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit():
     assert_close(whole.pseudo, parts.pseudo)
 
 
+# %% nbs/13_train.ipynb #4ae88fa6
+def test_a_run_that_is_told_to_stop_is_saved_there_and_then_and_goes_on_as_if_it_had_not():
+    train, val = built_in(), built_in(count=2, seed=9)
+    with tempfile.TemporaryDirectory() as tmp:
+        whole = fit(train, val, tiny, f'{tmp}/whole', progress=False)
+        part = fit(train, val, tiny, f'{tmp}/parts', progress=False, on_step=lambda run: run.iteration == 5)
+        assert part.iteration == 5 and len(part.rows) == 1
+        rest = fit(train, val, tiny, f'{tmp}/parts', resume=True, progress=False, on_step=lambda run: False)
+        logs = [Path(f'{tmp}/{run}/metrics.csv').read_text() for run in ('whole', 'parts')]
+    assert logs[0] == logs[1]
+    for a, b in zip(whole.model.state_dict().values(), rest.model.state_dict().values()): assert_close(a, b, atol=0, rtol=0)
+
+
 # %% nbs/13_train.ipynb #c1966e00
 def test_the_run_folder_holds_the_best_weights_and_says_how_it_was_made():
     train, val = built_in(), built_in(count=2, seed=9)
