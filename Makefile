@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast lab sync clean
+.PHONY: demo test test-fast test-browser docs app latency lab sync clean
 
 demo: $(VENV)/.run  ## SoftRas and SSR side by side on built-in shapes: demo/report.html
 	$(BIN)/ssr_demo --out demo
@@ -15,6 +15,18 @@ test: $(VENV)/.dev  ## every generated test, then every notebook top to bottom
 
 test-fast: $(VENV)/.dev  ## the generated tests that take seconds
 	$(BIN)/python -m pytest -q -m 'not slow' tests
+
+test-browser: $(VENV)/.all  ## widgets, app and site, operated in a real browser
+	$(BIN)/python -m pytest -q -m browser --durations=10 tests
+
+latency: $(VENV)/.all  ## how long a key press takes until the new picture
+	$(BIN)/ssr_nb_latency
+
+docs: $(VENV)/.all  ## the book as a site that needs no network: _docs/index.html
+	$(BIN)/ssr_nb_docs --out _docs
+
+app: $(VENV)/.all  ## the widgets as an app on this machine
+	$(BIN)/ssr_nb_app
 
 lab: $(VENV)/.dev  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir nbs nbs/index.ipynb
@@ -32,8 +44,12 @@ $(VENV)/.run: $(VENV)/bin/python settings.ini setup.py constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --constraint constraints.txt --editable '.[dev,widgets]'
+	touch $@
+
+$(VENV)/.all: $(VENV)/.dev
+	$(PIP) --constraint constraints.txt --editable '.[dev,widgets,app,browser,docs]'
 	touch $@
 
 clean:  ## remove the virtual environment and what runs have left
-	rm -rf $(VENV) demo runs build *.egg-info .pytest_cache
+	rm -rf $(VENV) _docs demo runs build *.egg-info .pytest_cache

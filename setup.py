@@ -19,7 +19,8 @@ setup(
     long_description_content_type='text/markdown',
     python_requires='>=' + cfg['min_python'],
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split()},
+    extras_require={key.removesuffix('_requirements'): cfg[key].split()
+                    for key in cfg if key.endswith('_requirements')},
     packages=find_packages(include=[cfg['lib_name']]),
     entry_points={'console_scripts': cfg['console_scripts'].split()},
 )

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['indent', 'PytestProc', 'test_module', 'export_modules', 'export_tests', 'export_readme', 'generate', 'stale',
-           'module_order', 'imported', 'late_imports', 'main']
+           'module_order', 'imported', 'late_imports', 'too_large', 'main']
 
 # %% ../nbs/90_sync.ipynb #df956f57
 import argparse
@@ -176,20 +176,39 @@ def imported(
     own = {n.split('.')[1] for n in names if n.startswith(f'{lib}.')}
     return own | ({'nbdev'} if tops else set())
 
-# %% ../nbs/90_sync.ipynb #77de4864
+# %% ../nbs/90_sync.ipynb #20013e11
 def late_imports(
     root: Path,                # the project
 ) -> list[tuple[str, str]]:    # (module, what it may not import)
     "Imports that break the order of the book."
     lib, order = get_config().lib_name, module_order(root)
-    surface = {'widgets', 'cli', 'sync'}
+    rooms = {'sync', 'site', 'browser'}
+    surface = {'widgets', 'cli'}
     late = []
     for place, module in enumerate(order):
         source = (root/lib/f'{module}.py').read_text()
-        banned = set(order[place + 1:]) | (surface - {module})
+        banned = set(order[place + 1:]) | (rooms - {module})
+        if module not in rooms: banned |= surface - {module}
         if module != 'sync': banned.add('nbdev')
         late += [(module, i) for i in imported(source, lib) & banned]
     return sorted(late)
+
+# %% ../nbs/90_sync.ipynb #3aa31558
+def too_large(
+    root: Path,            # the project
+    each: int = 1_000_000, # bytes, one notebook
+    all: int = 15_000_000, # bytes, everything in nbs/
+) -> list[str]:            # what is larger, and by how much
+    "What a reader should not have to download."
+    sizes = {p.relative_to(root): p.stat().st_size
+             for p in sorted(root.glob('nbs/**/*')) if p.is_file()
+             and '.ipynb_checkpoints' not in p.parts}
+    over = [f'{path}: {size:,} bytes, at most {each:,}'
+            for path, size in sizes.items()
+            if path.suffix == '.ipynb' and size > each]
+    if (total := sum(sizes.values())) > all:
+        over.append(f'nbs: {total:,} bytes, at most {all:,}')
+    return over
 
 # %% ../nbs/90_sync.ipynb #bbce05ac
 def main():

@@ -1,4 +1,4 @@
-"Fixtures that the generated tests ask for with `#| each`, and the marker of slow ones."
+"Fixtures that the generated tests ask for with `#| each`, and their markers."
 import os
 
 import matplotlib
@@ -16,5 +16,35 @@ cuda = pytest.param('cuda', marks=pytest.mark.skipif(
 def device(request): return request.param
 
 
+@pytest.fixture(scope='session')
+def root():
+    from nbdev.config import get_config
+    return get_config().config_path
+
+
+@pytest.fixture(scope='session')
+def chromium():
+    from ssr_nb.browser import open_browser
+    with open_browser() as browser: yield browser
+
+
+@pytest.fixture(scope='session')
+def lab(root):
+    from ssr_nb.browser import serve_lab
+    with serve_lab(root/'nbs') as served: yield served
+
+
 def pytest_configure(config):
     config.addinivalue_line('markers', 'slow: takes more than a few seconds')
+    config.addinivalue_line('markers', 'browser: needs Chromium; make test-browser')
+
+
+def pytest_collection_modifyitems(config, items):
+    if 'browser' in config.option.markexpr:
+        from ssr_nb.browser import find_browser
+        try: find_browser()
+        except FileNotFoundError as missing: raise pytest.UsageError(str(missing))
+        return
+    for item in items:
+        if item.get_closest_marker('browser'):
+            item.add_marker(pytest.mark.skip(reason='in a real browser: make test-browser'))

@@ -74,7 +74,7 @@ def test_modules_import_only_earlier_modules():
     assert late_imports(get_config().config_path) == []
 
 
-# %% nbs/90_sync.ipynb #ffd3186b
+# %% nbs/90_sync.ipynb #823dce7f
 def test_an_import_of_a_later_module_is_found():
     import shutil, tempfile
     root = get_config().config_path
@@ -82,6 +82,27 @@ def test_an_import_of_a_later_module_is_found():
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
         shutil.copytree(root/'nbs', tmp/'nbs'); shutil.copytree(root/'ssr_nb', tmp/'ssr_nb')
-        first = tmp/'ssr_nb'/f'{order[0]}.py'
-        first.write_text(first.read_text() + f'\nfrom ssr_nb import {order[1]}\n')
-        assert (order[0], order[1]) in late_imports(tmp)
+        def add(module, imported):
+            path = tmp/'ssr_nb'/f'{module}.py'
+            path.write_text(path.read_text() + f'\nfrom ssr_nb import {imported}\n')
+        wrong = [(order[0], order[1]), ('cli', 'sync'), ('site', 'sync'), ('sync', 'browser')]
+        for pair in wrong: add(*pair)
+        add('site', 'cli')
+        assert late_imports(tmp) == sorted(wrong)
+
+
+# %% nbs/90_sync.ipynb #4143c424
+def test_the_notebooks_stay_small():
+    assert too_large(get_config().config_path) == []
+
+
+# %% nbs/90_sync.ipynb #916ea7a8
+def test_what_has_grown_too_large_is_named():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        (Path(tmp)/'nbs').mkdir()
+        notebook(Path(tmp)/'nbs'/'00_a.ipynb', 'x = 1')
+        size = (Path(tmp)/'nbs'/'00_a.ipynb').stat().st_size
+        assert too_large(Path(tmp), each=size, all=size) == []
+        assert too_large(Path(tmp), each=size - 1, all=size - 1) == [
+            f'nbs/00_a.ipynb: {size:,} bytes, at most {size - 1:,}', f'nbs: {size:,} bytes, at most {size - 1:,}']
