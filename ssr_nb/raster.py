@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['EDGE', 'AREA', 'CHOICES', 'FRAGMENTS', 'BACKENDS', 'pixel_grid', 'edge_vectors', 'edge_distance', 'double_area',
            'is_flat', 'barycentric', 'cutoff', 'score', 'coverage', 'drawn', 'set_aside', 'RasterOptions', 'by_pixels',
-           'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth', 'color_weights', 'reference_nearest',
-           'interpolate', 'paint', 'paint_nearest', 'white', 'reference_rasterize', 'installed', 'load',
-           'choose_backend', 'backend_function', 'inscribe', 'draw_inscribed', 'check_tensor', 'dispatch',
-           'soft_silhouette', 'soft_rasterize', 'nearest_face']
+           'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth', 'color_weights', 'holds',
+           'reference_nearest', 'of_nearest', 'nearest_weights', 'interpolate', 'texel_index', 'look_up',
+           'texel_centers', 'paint', 'paint_nearest', 'white', 'reference_rasterize', 'installed', 'load',
+           'choose_backend', 'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette', 'soft_rasterize',
+           'nearest_face']
 
 # %% ../nbs/02_raster.ipynb #2999f4b3
 import importlib
@@ -143,7 +144,7 @@ def set_aside(
     safe = face_vertices.new_tensor([0., 0., 1.])
     return torch.where(seen[..., None, None], face_vertices, safe)
 
-# %% ../nbs/02_raster.ipynb #0ad82486
+# %% ../nbs/02_raster.ipynb #6f2ecf06
 CHOICES = {'distance': ('euclidean', 'barycentric', 'hard'),
            'alpha': ('prod', 'sum', 'hard'),
            'color': ('softmax', 'hard')}
@@ -151,7 +152,7 @@ CHOICES = {'distance': ('euclidean', 'barycentric', 'hard'),
 @dataclass(frozen=True)
 class RasterOptions:
     "Everything but the faces. InputError names a wrong value."
-    image_size: int = 64         # pixels: one side, or (height, width)
+    image_size: int | tuple = 64 # pixels: one side, or (height, width)
     sigma: float = 1e-4          # edge softness, NDC**2
     gamma: float = 1e-4          # softness of the depth order
     dist_eps: float = 1e-4       # smallest probability that counts
@@ -257,7 +258,20 @@ def color_weights(
     background = faces.new_full((1,), background).expand_as(faces[..., :1])
     return torch.cat([faces, background], -1).softmax(-1)
 
-# %% ../nbs/02_raster.ipynb #32bb97c9
+# %% ../nbs/02_raster.ipynb #40a64304
+def holds(
+    pixels: Tensor,   # (..., 2) pixel centres
+    corners: Tensor,  # (..., 3, 2) projected faces
+) -> Tensor:          # (...) bool
+    "Is a pixel inside a face, or on its rim? No crack between two faces."
+    x, y = (corners - pixels.unsqueeze(-2)).unbind(-1)
+    after, last = (1, 2, 0), (2, 0, 1)
+    side = x[..., after]*y[..., last] - y[..., after]*x[..., last]
+    area = double_area(corners)
+    sure = (side*area[..., None].sign() >= 0).all(-1)
+    return sure & (area.abs() >= AREA)
+
+# %% ../nbs/02_raster.ipynb #7ae3ae5a
 def reference_nearest(
     face_vertices: Tensor,  # (..., F, 3, 3) NDC x, y and depth z
     **options,              # see RasterOptions
@@ -267,9 +281,9 @@ def reference_nearest(
     seen = drawn(face_vertices, o.near, o.far, o.cull_backfaces)
     def draw(pixels, faces):
         corners = faces[..., None, :, :, :2]
-        weights = barycentric(pixels[:, None], corners)
-        z = depth(clip_barycentric(weights), faces[..., None, :, :, 2])
-        held = (weights >= 0).all(-1) & seen[..., None, :]
+        weights = clip_barycentric(barycentric(pixels[:, None], corners))
+        z = depth(weights, faces[..., None, :, :, 2])
+        held = holds(pixels[:, None], corners) & seen[..., None, :]
         z, face = z.masked_fill(~held, math.inf).min(-1)
         return face.masked_fill(z.isinf(), -1)[..., None]
     pixels = pixel_grid(o.image_size, dtype=face_vertices.dtype,
@@ -278,27 +292,83 @@ def reference_nearest(
         face = by_pixels(draw, pixels, set_aside(face_vertices, seen))
     return face[..., 0].unflatten(-1, picture_size(o.image_size))
 
-# %% ../nbs/02_raster.ipynb #3ee5a620
+# %% ../nbs/02_raster.ipynb #8d93130a
+def of_nearest(
+    table: Tensor,    # (..., F, C) something for each face
+    nearest: Tensor,  # (..., H, W) face number; -1 counts as 0
+) -> Tensor:          # (..., H, W, C)
+    "What belongs to the face that a pixel sees."
+    index = nearest.clamp_min(0).flatten(-2)[..., None]
+    table = table.expand(*nearest.shape[:-2], *table.shape[-2:])
+    return table.take_along_dim(index, -2).unflatten(-2, nearest.shape[-2:])
+
+def nearest_weights(
+    nearest: Tensor,        # (..., H, W) face number; -1: none
+    face_vertices: Tensor,  # (..., F, 3, 3) NDC x, y and depth z
+    perspective: bool = False,  # on the surface, not on the picture
+) -> Tensor:                # (..., H, W, 3) 0 where there is no face
+    "Share of each corner of the nearest face in a pixel."
+    size = nearest.shape[-2:]
+    pixels = pixel_grid(size, dtype=face_vertices.dtype,
+                        device=face_vertices.device).unflatten(0, size)
+    corners = of_nearest(face_vertices.flatten(-2), nearest)
+    none = (nearest < 0)[..., None]
+    corners = corners.masked_fill(none, 1).unflatten(-1, (3, 3))
+    weights = barycentric(pixels, corners[..., :2]).masked_fill(none, 0)
+    if not perspective: return weights
+    weights = weights/corners[..., 2]
+    return weights/weights.sum(-1, keepdim=True).clamp_min(EDGE)
+
 def interpolate(
-    nearest: Tensor,        # (..., S, S) face number; -1: none
+    nearest: Tensor,        # (..., H, W) face number; -1: none
     face_vertices: Tensor,  # (..., F, 3, 3) NDC x, y and depth z
     values: Tensor,         # (..., F, 3, C) what to show, per corner
-) -> Tensor:                # (..., S, S, C) 0 where there is no face
-    "Values of the nearest face, by barycentric coordinates."
-    size = nearest.shape[-2:]
-    pixels = pixel_grid(size, dtype=values.dtype, device=values.device)
-    index = nearest.clamp_min(0).flatten(-2)[..., None, None]
-    corners = face_vertices.take_along_dim(index, -3)[..., :2]
-    weights = clip_barycentric(barycentric(pixels, corners))
-    shown = weights.unsqueeze(-2) @ values.take_along_dim(index, -3)
-    shown = shown.squeeze(-2).unflatten(-2, size)
-    return shown*(nearest >= 0)[..., None]
+    perspective: bool = False,  # on the surface, not on the picture
+) -> Tensor:                # (..., H, W, C) 0 where there is no face
+    "Values of the nearest face's corners, spread over pixels."
+    weights = nearest_weights(nearest, face_vertices, perspective)
+    corners = of_nearest(values.flatten(-2), nearest)
+    corners = corners.unflatten(-1, values.shape[-2:])
+    return (weights[..., None]*corners).sum(-2)
 
-# %% ../nbs/02_raster.ipynb #199e8a51
+# %% ../nbs/02_raster.ipynb #a940c60a
+def texel_index(
+    weights: Tensor,  # (..., 3) clipped barycentric coordinates
+    side: int,        # R, small triangles along an edge
+) -> Tensor:          # (...) int64, row by row in the patch
+    "Which texel of a face is here? (SoftRas's surface textures.)"
+    place = weights[..., :2]*side
+    column, row = place.long().clamp(max=side - 1).unbind(-1)
+    turned = (place.sum(-1) - column - row > 1) & (column + row < side - 1)
+    index = row*side + column
+    return torch.where(turned, side*side - 1 - index, index)
+
+def look_up(
+    textures: Tensor,  # (..., F, R, R, 3) texels of each face
+    weights: Tensor,   # (..., P, F, 3) clipped barycentric coordinates
+) -> Tensor:           # (..., P, F, 3) RGB
+    "The texel of every face at every pixel."
+    index = texel_index(weights, textures.shape[-2]).mT[..., None]
+    texels = textures.flatten(-3, -2).take_along_dim(index, -2)
+    return texels.transpose(-2, -3)
+
+def texel_centers(
+    side: int,  # R, texels along a patch's side
+    **kw,       # device
+) -> Tensor:    # (R, R, 3) barycentric coordinates
+    "The middle of each small triangle, in the order of a patch."
+    row, column = torch.meshgrid(*[torch.arange(side, **kw)]*2, indexing='ij')
+    turned = row + column >= side
+    a = torch.where(turned, side - column - 1/3, column + 1/3)/side
+    b = torch.where(turned, side - row - 1/3, row + 1/3)/side
+    return torch.stack([a, b, 1 - a - b], -1)
+
+# %% ../nbs/02_raster.ipynb #64fde54f
 def paint(
     pixels: Tensor,          # (P, 2) pixel centres
     face_vertices: Tensor,   # (..., F, 3, 3) set aside where not seen
     face_colors: Tensor,     # (..., F, 3, 3) a colour per corner
+    textures: Tensor | None, # (..., F, R, R, 3) texels; None: white
     seen: Tensor,            # (..., F) bool
     options: RasterOptions,
 ) -> Tensor:                 # (..., P, 4) RGBA
@@ -309,21 +379,28 @@ def paint(
     z = depth(b, face_vertices[..., None, :, :, 2])
     solid = x.masked_fill(is_flat(corners).unsqueeze(-2), -math.inf)
     share = color_weights(solid, z, o)
-    rgb = torch.einsum('...pf,...pfk,...fkc->...pc',
-                       share[..., :-1], b, face_colors)
+    color = torch.einsum('...pfk,...fkc->...pfc', b, face_colors)
+    if textures is not None: color = color*look_up(textures, b)
+    rgb = (share[..., :-1, None]*color).sum(-2)
     rgb = rgb + share[..., -1:]*rgb.new_tensor(o.background)
     return torch.cat([rgb, coverage(x, o.alpha)[..., None]], -1)
 
-# %% ../nbs/02_raster.ipynb #6a99036c
+# %% ../nbs/02_raster.ipynb #62e33f97
 def paint_nearest(
-    nearest: Tensor,         # (..., S, S) face number; -1: none
+    nearest: Tensor,         # (..., H, W) face number; -1: none
     face_vertices: Tensor,   # (..., F, 3, 3)
     face_colors: Tensor,     # (..., F, 3, 3)
-    alpha: Tensor,           # (..., S, S) coverage
+    textures: Tensor | None, # (..., F, R, R, 3) texels; None: white
+    alpha: Tensor,           # (..., H, W) coverage
     background: tuple,       # RGB
-) -> Tensor:                 # (..., 4, S, S) RGBA
+) -> Tensor:                 # (..., 4, H, W) RGBA
     "The picture with the nearest face's colour."
     rgb = interpolate(nearest, face_vertices, face_colors)
+    if textures is not None:
+        side = textures.shape[-2]
+        here = texel_index(nearest_weights(nearest, face_vertices), side)
+        here = nearest.clamp_min(0)*side*side + here
+        rgb = rgb*of_nearest(textures.flatten(-4, -2), here)
     rgb = rgb + (nearest < 0)[..., None]*rgb.new_tensor(background)
     return torch.cat([rgb, alpha[..., None]], -1).movedim(-1, -3)
 
@@ -336,26 +413,28 @@ def white(
     rgb = alpha.unsqueeze(-3)*(1 - background) + background
     return torch.cat([rgb, alpha.unsqueeze(-3)], -3)
 
-# %% ../nbs/02_raster.ipynb #b24d5b1b
+# %% ../nbs/02_raster.ipynb #ce224544
 def reference_rasterize(
     face_vertices: Tensor,      # (..., F, 3, 3) NDC x, y and depth z
     face_colors: Tensor | None, # (..., F, 3, 3) RGB per corner; None: white
+    textures: Tensor | None = None,  # (..., F, R, R, 3) texels; None: white
     **options,                  # see RasterOptions
-) -> Tensor:                    # (..., 4, S, S) RGBA
+) -> Tensor:                    # (..., 4, H, W) RGBA
     "Soft pictures, every pixel against every face (SoftRas, eq. 1 to 6)."
     o = RasterOptions(**options)
     if face_colors is None or o.color == 'hard':
         alpha = reference_silhouette(face_vertices, **options)
         if face_colors is None: return white(alpha, o)
-        return paint_nearest(reference_nearest(face_vertices, **options),
-                             face_vertices, face_colors, alpha, o.background)
+        nearest = reference_nearest(face_vertices, **options)
+        return paint_nearest(nearest, face_vertices, face_colors, textures,
+                             alpha, o.background)
     seen = drawn(face_vertices, o.near, o.far, o.cull_backfaces)
-    def draw(pixels, faces, colors):
-        return paint(pixels, faces, colors, seen, o)
+    def draw(pixels, faces, colors, textures=None):
+        return paint(pixels, faces, colors, textures, seen, o)
     pixels = pixel_grid(o.image_size, dtype=face_vertices.dtype,
                         device=face_vertices.device)
-    image = by_pixels(draw, pixels, set_aside(face_vertices, seen),
-                      face_colors)
+    paints = [t for t in (face_colors, textures) if t is not None]
+    image = by_pixels(draw, pixels, set_aside(face_vertices, seen), *paints)
     return image.mT.unflatten(-1, picture_size(o.image_size))
 
 # %% ../nbs/02_raster.ipynb #72116c90
@@ -409,78 +488,55 @@ def backend_function(
     load(module)
     return getattr(sys.modules[module], task, dense)
 
-# %% ../nbs/02_raster.ipynb #99ce9a4a
-def inscribe(
-    image_size,  # pixels: one side, or (height, width)
-) -> tuple:      # side; shift (x, y) in NDC; rows, columns to keep
-    "Where an image lies in the square one around it."
-    height, width = picture_size(image_size)
-    side = max(height, width)
-    top, left = (side - height)//2, (side - width)//2
-    shift = (2*left + width - side)/side, (side - 2*top - height)/side
-    return side, shift, slice(top, top + height), slice(left, left + width)
-
-def draw_inscribed(
-    draw,           # (faces, *others, image_size=, **options) -> (..., S, S)
-    faces: Tensor,  # (B, F, 3, 3)
-    *others,        # colours
-    image_size,     # pixels: one side, or (height, width)
-    **options,
-) -> Tensor:        # (..., H, W)
-    "Draw a square picture and keep its middle."
-    side, (right, up), rows, columns = inscribe(image_size)
-    if right or up:
-        x, y, z = faces.unbind(-1)
-        faces = torch.stack([x + right, y + up, z], -1)
-    square = draw(faces, *others, image_size=side, **options)
-    height, width = picture_size(image_size)
-    if height == width: return square
-    return square[..., rows, columns]
-
-# %% ../nbs/02_raster.ipynb #cfd7ac89
+# %% ../nbs/02_raster.ipynb #743acfdc
 def check_tensor(
     name: str,      # of the argument
-    value: Tensor,  # (..., F, 3, 3)
+    value: Tensor,  # (..., F, 3, 3), or texels (..., F, R, R, 3)
+    faces: Tensor,  # face_vertices, with which it must agree
 ):
-    "InputError unless value is a finite float tensor of faces."
+    "InputError unless value is a finite float tensor, an item a face."
     if not isinstance(value, Tensor) or not value.is_floating_point():
         found = getattr(value, 'dtype', type(value).__name__)
         raise InputError(f'{name}: expected a float tensor, found {found}')
-    shape = value.shape
-    if len(shape) < 3 or shape[-2:] != (3, 3) or shape[-3] < 1:
-        raise InputError(f'{name}: expected shape (..., F, 3, 3) '
-                         f'with F > 0, found {tuple(shape)}')
+    shape, texels = tuple(value.shape), name == 'face_textures'
+    item = (*shape[-2:-1]*2, 3) if texels else (3, 3)
+    lead = shape[:-len(item)]
+    if shape[-len(item):] != item or 0 in (*lead[-1:], *item) or not lead:
+        wanted = 'R, R, 3' if texels else '3, 3'
+        raise InputError(f'{name}: expected shape (..., F, {wanted}) '
+                         f'with F > 0, found {shape}')
+    like = lambda t, lead: (tuple(lead), t.device.type)
+    if like(value, lead) != like(faces, faces.shape[:-2]):
+        raise InputError(f'{name}: expected an item for each face, as in '
+                         f'{like(faces, faces.shape[:-2])}, found '
+                         f'{like(value, lead)}')
     if value.is_cuda or value.detach().sum().isfinite(): return
     if bad := int((~value.detach().isfinite()).sum()):
         raise InputError(f'{name}: expected finite numbers, '
                          f'found {bad} NaN or Inf')
 
 def dispatch(
-    task: str,                  # 'silhouette', 'rasterize' or 'nearest'
-    backend: str,               # 'auto' or a key of BACKENDS
-    tensors: tuple,             # faces, and colours or None
-    options: dict,              # what the task takes of RasterOptions
-) -> Tensor:                    # (B, ...) the picture
+    task: str,      # 'silhouette', 'rasterize' or 'nearest'
+    backend: str,   # 'auto' or a key of BACKENDS
+    options: dict,  # what the task takes of RasterOptions
+    **tensors,      # face_vertices, and face_colors, face_textures or None
+) -> Tensor:        # (..., H, W), the picture
     "Check the input, then let the backend draw it."
-    for name, value in zip(('face_vertices', 'face_colors'), tensors):
-        if value is not None: check_tensor(name, value)
-    faces = tensors[0]
-    like = lambda t: (tuple(t.shape), t.device.type)
-    if any(t is not None and like(t) != like(faces) for t in tensors):
-        raise InputError(f'face_colors: expected {like(faces)}, '
-                         f'found {like(tensors[1])}')
+    faces = tensors['face_vertices']
+    for name, value in tensors.items():
+        if value is not None: check_tensor(name, value, faces)
     RasterOptions(**options)
     lead = faces.shape[:-3]
     dtype = torch.promote_types(faces.dtype, torch.float32)
     flat = [t if t is None else
-            t.to(dtype).reshape(lead.numel(), *t.shape[-3:]) for t in tensors]
-    faces = flat[0]
-    draw = backend_function(choose_backend(backend, faces), task)
+            t.to(dtype).reshape(lead.numel(), *t.shape[len(lead):])
+            for t in tensors.values()]
+    draw = backend_function(choose_backend(backend, flat[0]), task)
     with torch.autocast(faces.device.type, enabled=False):
-        picture = draw_inscribed(draw, *flat, **options)
+        picture = draw(*flat, **options)
     return picture.reshape(*lead, *picture.shape[1:])
 
-# %% ../nbs/02_raster.ipynb #53de2e50
+# %% ../nbs/02_raster.ipynb #30472452
 def soft_silhouette(
     face_vertices: Tensor,       # (B, F, 3, 3) NDC x, y and depth z
     *,
@@ -498,13 +554,15 @@ def soft_silhouette(
     options = dict(image_size=image_size, sigma=sigma, dist_eps=dist_eps,
                    near=near, far=far, distance=distance, alpha=alpha,
                    cull_backfaces=cull_backfaces)
-    return dispatch('silhouette', backend, (face_vertices,), options)
+    return dispatch('silhouette', backend, options,
+                    face_vertices=face_vertices)
 
-# %% ../nbs/02_raster.ipynb #d994b3d1
+# %% ../nbs/02_raster.ipynb #2b9b8d7b
 def soft_rasterize(
     face_vertices: Tensor,       # (B, F, 3, 3) NDC x, y and depth z
     face_colors: Tensor | None = None,  # (B, F, 3, 3) RGB per corner
     *,
+    face_textures: Tensor | None = None,# (B, F, R, R, 3) texels, multiply
     image_size: int | tuple = 64,# pixels: one side, or (height, width)
     sigma: float = 1e-4,         # edge softness, NDC**2
     gamma: float = 1e-4,         # softness of the depth order
@@ -525,10 +583,13 @@ def soft_rasterize(
                    background=tuple(map(float, background)),
                    distance=distance, alpha=alpha, color=color, eps=eps,
                    cull_backfaces=cull_backfaces)
-    tensors = face_vertices, face_colors
-    return dispatch('rasterize', backend, tensors, options)
+    if face_textures is not None and face_colors is None:
+        face_colors = torch.ones_like(face_vertices)
+    return dispatch('rasterize', backend, options,
+                    face_vertices=face_vertices, face_colors=face_colors,
+                    face_textures=face_textures)
 
-# %% ../nbs/02_raster.ipynb #36f9f3d7
+# %% ../nbs/02_raster.ipynb #d69e3839
 def nearest_face(
     face_vertices: Tensor,       # (B, F, 3, 3) NDC x, y and depth z
     *,
@@ -541,4 +602,5 @@ def nearest_face(
     "The face in front at every pixel. InputError names a wrong argument."
     options = dict(image_size=image_size, near=near, far=far,
                    cull_backfaces=cull_backfaces)
-    return dispatch('nearest', backend, (face_vertices,), options)
+    return dispatch('nearest', backend, options,
+                    face_vertices=face_vertices)

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['FAST', 'inlined', 'f4', 'ZERO', 'HALF', 'ONE', 'TWO', 'BAND', 'LANE', 'E', 'UA', 'UB', 'JX', 'JY', 'UP', 'NEAREST',
-           'WEIGHT', 'RED', 'GREEN', 'BLUE', 'SHARE', 'SCRATCH', 'workload', 'interleaved', 'forward_backward',
-           'kernel', 'fast_exp', 'Soft', 'soft_options', 'Face', 'prepare', 'drawn', 'box', 'box_frame', 'pixel',
-           'foot', 'weights', 'odds', 'euclidean', 'barycentric', 'yes_or_no', 'fragments', 'multiply', 'add', 'fill',
-           'settle', 'bands', 'band', 'cover', 'collect', 'alpha_pull', 'uncover', 'Announce', 'pool', 'over_images',
-           'Silhouette', 'soft_alpha', 'silhouette', 'fade', 'clipped', 'rows3', 'mix', 'spread', 'divide', 'paint',
-           'b_pull', 'color_pull', 'hidden', 'lift', 'unpaint', 'Picture', 'nearest_faces', 'nearest', 'rasterize',
-           'box_pixels', 'resident', 'peak_memory', 'pytorch3d_silhouette', 'BenchCase', 'case_faces', 'case_fragments',
-           'device_of', 'case_calls', 'bench']
+           'WEIGHT', 'RED', 'GREEN', 'BLUE', 'SHARE', 'TEXEL', 'TEXEL_RED', 'TEXEL_GREEN', 'TEXEL_BLUE', 'SCRATCH',
+           'COMPILED', 'workload', 'interleaved', 'forward_backward', 'kernel', 'fast_exp', 'Soft', 'soft_options',
+           'Face', 'prepare', 'drawn', 'box', 'box_frame', 'pixel', 'foot', 'weights', 'odds', 'euclidean',
+           'barycentric', 'yes_or_no', 'fragments', 'multiply', 'add', 'fill', 'settle', 'bands', 'band', 'cover',
+           'collect', 'alpha_pull', 'uncover', 'Announce', 'pool', 'over_images', 'Silhouette', 'soft_alpha',
+           'silhouette', 'fade', 'clipped', 'rows3', 'look_up', 'texel', 'mix', 'spread', 'divide', 'paint', 'b_pull',
+           'color_pull', 'hidden', 'lift', 'hand_back', 'unpaint', 'as_array', 'Picture', 'doubles', 'nearest_faces',
+           'nearest', 'rasterize', 'box_pixels', 'resident', 'peak_memory', 'pytorch3d_silhouette', 'BenchCase',
+           'case_faces', 'case_fragments', 'device_of', 'case_calls', 'bench']
 
-# %% ../nbs/03_raster_cpu.ipynb #dff190a6
+# %% ../nbs/03_raster_cpu.ipynb #59ab003e
 import ctypes
 import functools
 import importlib
@@ -32,7 +33,7 @@ import torch
 from numba.core import event
 from torch import Tensor
 
-from .camera import project, viewpoint_ring
+from .camera import picture_size, project, viewpoint_ring
 from .mesh import InputError, icosphere
 from .raster import (CHOICES, RasterOptions, cutoff, paint_nearest,
                            soft_rasterize, soft_silhouette, white)
@@ -71,7 +72,7 @@ def forward_backward(
         torch.autograd.grad(draw(*leaves).sum(), leaves)
     return call
 
-# %% ../nbs/03_raster_cpu.ipynb #e766c272
+# %% ../nbs/03_raster_cpu.ipynb #8138de6f
 FAST = {'contract', 'reassoc', 'nsz', 'arcp', 'afn', 'nnan', 'ninf'}
 
 def kernel(
@@ -79,8 +80,8 @@ def kernel(
     **kw,      # options of numba.njit
 ):
     "Compile; keep the machine code where some folder can be written."
-    jit = functools.partial(numba.njit, nogil=True, error_model='numpy',
-                            fastmath=FAST, **kw)
+    options = dict(nogil=True, error_model='numpy', fastmath=FAST) | kw
+    jit = functools.partial(numba.njit, **options)
     try: return jit(cache=True)(function)
     except RuntimeError: return jit()(function)  # nowhere to keep it
 
@@ -104,10 +105,12 @@ def fast_exp(x):
     power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23))
     return (p*r*r + r + ONE)*power.view(np.float32)
 
-# %% ../nbs/03_raster_cpu.ipynb #3a686c24
+# %% ../nbs/03_raster_cpu.ipynb #15ecf7a8
 class Soft(NamedTuple):
     "What a kernel needs to know besides the faces."
-    size: int          # image height and width, pixels
+    height: int        # pixels
+    width: int
+    side: f4           # the longer of the two: [-1, 1]
     sharpness: f4      # 1/sigma
     cut: f4            # a face gives nothing where x <= -cut
     reach: f4          # how far outside that is
@@ -124,7 +127,8 @@ def soft_options(
     "Options as numbers, ready for a kernel."
     pick = lambda name: CHOICES[name].index(getattr(o, name))
     reach = math.sqrt(cutoff(o.sigma, o.dist_eps))*(o.distance != 'hard')
-    return Soft(int(o.image_size), f4(1/o.sigma),
+    height, width = map(int, picture_size(o.image_size))
+    return Soft(height, width, f4(max(height, width)), f4(1/o.sigma),
                 f4(math.log(1/o.dist_eps - 1)), f4(reach*1.0001 + 1e-6),
                 f4(o.near), f4(o.far), pick('distance'), pick('alpha'),
                 bool(o.cull_backfaces), f4(1/((o.far - o.near)*o.gamma)))
@@ -151,7 +155,7 @@ def prepare(v):  # (3, 3) corners -> Face
                 ONE/(cax*cax + cay*cay + tiny),
                 ZERO if flat else ONE/area, f4(flat))
 
-# %% ../nbs/03_raster_cpu.ipynb #95f96058
+# %% ../nbs/03_raster_cpu.ipynb #d825d8b8
 @inlined
 def drawn(v, f, o):
     "Is a face part of the picture?"
@@ -168,20 +172,21 @@ def box(v, o):  # -> top, bottom, left, right in pixels
     rx = ry = o.reach
     if o.distance == 1:
         rx, ry = TWO*o.reach*(x1 - x0), TWO*o.reach*(y1 - y0)
-    half, size = HALF*f4(o.size), f4(o.size)
-    left = math.ceil((x0 - rx + ONE)*half - HALF)
-    right = math.floor((x1 + rx + ONE)*half + HALF)
-    top = math.ceil((ONE - y1 - ry)*half - HALF)
-    bottom = math.floor((ONE - y0 + ry)*half + HALF)
-    return (int(min(max(top, ZERO), size)), int(min(max(bottom, ZERO), size)),
-            int(min(max(left, ZERO), size)), int(min(max(right, ZERO), size)))
+    half, w, h = HALF*o.side, f4(o.width), f4(o.height)
+    left = math.ceil((x0 - rx)*half + HALF*w - HALF)
+    right = math.floor((x1 + rx)*half + HALF*w + HALF)
+    top = math.ceil(HALF*h - (y1 + ry)*half - HALF)
+    bottom = math.floor(HALF*h - (y0 - ry)*half + HALF)
+    return (int(min(max(top, ZERO), h)), int(min(max(bottom, ZERO), h)),
+            int(min(max(left, ZERO), w)), int(min(max(right, ZERO), w)))
 
-# %% ../nbs/03_raster_cpu.ipynb #77efbfda
+# %% ../nbs/03_raster_cpu.ipynb #34f6dee1
 @inlined
-def box_frame(top, left, width, size):
+def box_frame(top, left, width, o):
     "What `pixel` needs."
-    s = f4(size)
-    return ((TWO*f4(left) + ONE - s)/s, (s - TWO*f4(top) - ONE)/s, TWO/s,
+    one = ONE/o.side
+    return ((TWO*f4(left) + ONE - f4(o.width))*one,
+            (f4(o.height) - TWO*f4(top) - ONE)*one, TWO*one,
             f4(width), ONE/f4(width))
 
 @inlined
@@ -214,12 +219,12 @@ def odds(x, o):
     e = fast_exp(min(max(x, f4(-80)), f4(40)))
     return e*f4(x > -o.cut)
 
-# %% ../nbs/03_raster_cpu.ipynb #d7036411
+# %% ../nbs/03_raster_cpu.ipynb #c10d747a
 BAND = 1024       # pixels of a face that are worked on together
 LANE = BAND + 16  # floats from one lane to the next
-E, UA, UB, JX, JY, UP, NEAREST, WEIGHT, RED, GREEN, BLUE, SHARE = (
-    LANE*k for k in range(12))
-SCRATCH = 12*LANE
+(E, UA, UB, JX, JY, UP, NEAREST, WEIGHT, RED, GREEN, BLUE, SHARE, TEXEL,
+ TEXEL_RED, TEXEL_GREEN, TEXEL_BLUE) = (LANE*k for k in range(16))
+SCRATCH = 16*LANE
 
 # %% ../nbs/03_raster_cpu.ipynb #5f1a6a63
 @kernel
@@ -299,7 +304,7 @@ def add(q, top, bottom, left, right, s, hard):
             else: row[c] += e/(ONE + e)
         k += row.size
 
-# %% ../nbs/03_raster_cpu.ipynb #5620d554
+# %% ../nbs/03_raster_cpu.ipynb #6873740c
 @kernel
 def fill(plane, value):
     "Set a plane to a number: less to compile than a slice."
@@ -309,15 +314,15 @@ def fill(plane, value):
 @kernel
 def settle(q, alpha, count, o):
     "Coverage of an image; q becomes the factor of its derivative."
-    for r in range(o.size):
-        for c in range(o.size):
+    for r in range(o.height):
+        for c in range(o.width):
             k = q[r, c]
             if o.alpha == 0: alpha[r, c], q[r, c] = ONE - ONE/k, ONE/k
             elif o.alpha == 1:
                 alpha[r, c], q[r, c] = k/f4(count), ONE/f4(count)
             else: alpha[r, c], q[r, c] = k, ZERO
 
-# %% ../nbs/03_raster_cpu.ipynb #0561fe67
+# %% ../nbs/03_raster_cpu.ipynb #7210d449
 @inlined
 def bands(top, bottom, left, right):  # -> rows, columns of a band
     "Cut a box into bands of at most BAND pixels."
@@ -328,7 +333,7 @@ def bands(top, bottom, left, right):  # -> rows, columns of a band
 def band(y, x, rows, columns, bottom, right, o):
     "Where a band ends, its pixel count rounded up to lanes, its frame."
     yy, xx = min(y + rows, bottom), min(x + columns, right)
-    frame = box_frame(y, x, xx - x, o.size)
+    frame = box_frame(y, x, xx - x, o)
     return yy, xx, ((xx - x)*(yy - y) + 7)//8*8, frame
 
 # %% ../nbs/03_raster_cpu.ipynb #318884f9
@@ -383,15 +388,15 @@ def alpha_pull(n, o, s):
         gcy += jy*uc
     return gax, gay, gbx, gby, gcx, gcy
 
-# %% ../nbs/03_raster_cpu.ipynb #4b92e05d
+# %% ../nbs/03_raster_cpu.ipynb #c6ea5a19
 @kernel
 def uncover(start, stop, faces, o, factor, upstream, grad):
     "Gradient of the corners, for images start to stop."
     s = np.empty(SCRATCH, np.float32)
-    up = np.empty((1, o.size, o.size), np.float32)
+    up = np.empty((1, o.height, o.width), np.float32)
     for b in range(start, stop):
-        for r in range(o.size):
-            for c in range(o.size):
+        for r in range(o.height):
+            for c in range(o.width):
                 up[0, r, c] = factor[b, r, c]*upstream[b, r, c]
         for j in range(faces.shape[1]):
             v = faces[b, j]
@@ -408,7 +413,7 @@ def uncover(start, stop, faces, o, factor, upstream, grad):
                     g = alpha_pull(n, o, s)
                     for k in range(6): grad[b, j, k//2, k%2] += g[k]
 
-# %% ../nbs/03_raster_cpu.ipynb #4195843b
+# %% ../nbs/03_raster_cpu.ipynb #ed3d1fc6
 class Announce(event.Listener):
     "Says once that a compilation is going on."
     said = False
@@ -420,6 +425,8 @@ class Announce(event.Listener):
               '(some seconds)', file=sys.stderr, flush=True)
 
     def on_end(self, _): pass
+
+COMPILED = set()  # kernels, with the types of their arguments
 
 @functools.cache
 def pool(
@@ -435,9 +442,10 @@ def over_images(
     *args,
 ):
     "Run a kernel over all images, on as many threads as torch uses."
-    if not draw.signatures:
+    if (kinds := (draw, *map(type, args))) not in COMPILED:
         with event.install_listener('numba:compile', Announce()):
             draw(0, 0, *args)
+        COMPILED.add(kinds)
     threads = min(torch.get_num_threads(), count)
     if threads < 2: return draw(0, count, *args)
     parts = min(count, 4*threads)
@@ -446,13 +454,13 @@ def over_images(
              for a, b in zip(cuts, cuts[1:])]
     for task in tasks: task.result()
 
-# %% ../nbs/03_raster_cpu.ipynb #6b382b30
+# %% ../nbs/03_raster_cpu.ipynb #c60fa694
 class Silhouette(torch.autograd.Function):
     "Coverage by the kernels, with the gradient derived by hand."
     @staticmethod
     def forward(ctx, faces, o):
         faces = faces.detach().contiguous()
-        alpha = faces.new_empty(len(faces), o.size, o.size)
+        alpha = faces.new_empty(len(faces), o.height, o.width)
         factor = torch.empty_like(alpha)
         over_images(cover, len(faces), faces.numpy(), o, factor.numpy(),
                     alpha.numpy())
@@ -507,9 +515,31 @@ def rows3(m):  # (3, 3) array -> its rows, as tuples
     return ((m[0, 0], m[0, 1], m[0, 2]), (m[1, 0], m[1, 1], m[1, 2]),
             (m[2, 0], m[2, 1], m[2, 2]))
 
-# %% ../nbs/03_raster_cpu.ipynb #0142997b
+# %% ../nbs/03_raster_cpu.ipynb #5de7270d
 @kernel
-def mix(n, frame, f, o, v, colors, s):
+def look_up(n, frame, f, patch, s):
+    "Number and colour of the texel under the first n pixels."
+    side = int(math.sqrt(len(patch)))
+    for i in range(n):
+        px, py = pixel(i, frame)
+        _, _, _, ca, cb, cc, one = clipped(px, py, f)
+        x, y = ca*one*f4(side), cb*one*f4(side)
+        column, row = min(int(x), side - 1), min(int(y), side - 1)
+        k, rest = row*side + column, x + y - f4(column + row)
+        if rest > ONE and column + row < side - 1: k = side*side - 1 - k
+        s[i + TEXEL] = f4(k)
+        s[i + TEXEL_RED], s[i + TEXEL_GREEN] = patch[k, 0], patch[k, 1]
+        s[i + TEXEL_BLUE] = patch[k, 2]
+
+@inlined
+def texel(i, patch, s):
+    "Colour of the texel under a pixel; white without a patch."
+    if patch is None: return ONE, ONE, ONE
+    return s[i + TEXEL_RED], s[i + TEXEL_GREEN], s[i + TEXEL_BLUE]
+
+# %% ../nbs/03_raster_cpu.ipynb #a9c2ee7e
+@kernel
+def mix(n, frame, f, o, v, colors, patch, s):
     "Mix a face's colour into the running softmax of the first n pixels."
     ia, ib, ic = ONE/v[0, 2], ONE/v[1, 2], ONE/v[2, 2]
     (ra, ga, ba), (rb, gb, bb), (rc, gc, bc) = rows3(colors)
@@ -527,11 +557,12 @@ def mix(n, frame, f, o, v, colors, s):
         s[i + NEAREST] = z if closer > ZERO else s[i + NEAREST]
         s[i + WEIGHT] = s[i + WEIGHT]*old + new
         new *= one
-        s[i + RED] = s[i + RED]*old + new*(ca*ra + cb*rb + cc*rc)
-        s[i + GREEN] = s[i + GREEN]*old + new*(ca*ga + cb*gb + cc*gc)
-        s[i + BLUE] = s[i + BLUE]*old + new*(ca*ba + cb*bb + cc*bc)
+        r, g, b = texel(i, patch, s)
+        s[i + RED] = s[i + RED]*old + new*r*(ca*ra + cb*rb + cc*rc)
+        s[i + GREEN] = s[i + GREEN]*old + new*g*(ca*ga + cb*gb + cc*gc)
+        s[i + BLUE] = s[i + BLUE]*old + new*b*(ca*ba + cb*bb + cc*bc)
 
-# %% ../nbs/03_raster_cpu.ipynb #491bb725
+# %% ../nbs/03_raster_cpu.ipynb #5fb0acd0
 @inlined
 def spread(planes, count, top, bottom, left, right, h):
     "Copy lanes back to a box's pixels of some planes."
@@ -551,7 +582,7 @@ def divide(planes, image):
             for k in range(3): image[k, r, c] = planes[3 + k, r, c]*share
 
 @kernel
-def paint(start, stop, faces, colors, o, empty, planes, image):
+def paint(start, stop, faces, colors, textures, o, empty, planes, image):
     "RGBA, and the planes of odds, depth and weight behind it."
     s = np.empty(SCRATCH, np.float32)
     for b in range(start, stop):
@@ -571,7 +602,12 @@ def paint(start, stop, faces, colors, o, empty, planes, image):
                     else: add(q, y, yy, x, xx, s, o.alpha == 2)
                     if f.flat: continue
                     collect(rest, 5, y, yy, x, xx, s[NEAREST:])
-                    mix(n, frame, f, o, v, colors[b, j], s)
+                    if textures is None:
+                        mix(n, frame, f, o, v, colors[b, j], None, s)
+                    else:
+                        patch = textures[b, j]
+                        look_up(n, frame, f, patch, s)
+                        mix(n, frame, f, o, v, colors[b, j], patch, s)
                     spread(rest, 5, y, yy, x, xx, s[NEAREST:])
         settle(planes[b, 0], image[b, 3], faces.shape[1], o)
         divide(planes[b], image[b])
@@ -587,10 +623,10 @@ def b_pull(la, lb, lc, wa, wb, wc, ca, cb, cc, one, f):  # -> x, y
     return (-(la*f.bcy + lb*f.cay + lc*f.aby)*f.area,
             (la*f.bcx + lb*f.cax + lc*f.abx)*f.area)
 
-# %% ../nbs/03_raster_cpu.ipynb #b72ea7a7
+# %% ../nbs/03_raster_cpu.ipynb #8bce9d2d
 @kernel
-def color_pull(n, frame, f, o, v, colors, s):
-    "Gradients of corners (x, y, z) and of colours."
+def color_pull(n, frame, f, o, v, colors, patch, s):
+    "Gradients of corners (x, y, z) and of colours; of texels in lanes."
     ia, ib, ic = ONE/v[0, 2], ONE/v[1, 2], ONE/v[2, 2]
     (ra, ga, ba), (rb, gb, bb), (rc, gc, bc) = rows3(colors)
     xa = ya = xb = yb = xc = yc = za = zb = zc = ZERO
@@ -606,6 +642,12 @@ def color_pull(n, frame, f, o, v, colors, s):
         w = d*s[i + WEIGHT]*fade(
             min((s[i + NEAREST] - z)*o.depth_scale, ZERO))
         r, g, b = s[i + RED]*w, s[i + GREEN]*w, s[i + BLUE]*w
+        if patch is not None:
+            tr, tg, tb_ = texel(i, patch, s)
+            s[i + TEXEL_RED] = r*(ta*ra + tb*rb + tc*rc)
+            s[i + TEXEL_GREEN] = g*(ta*ga + tb*gb + tc*gc)
+            s[i + TEXEL_BLUE] = b*(ta*ba + tb*bb + tc*bc)
+            r, g, b = r*tr, g*tg, b*tb_
         a0 += r*ta; a1 += g*ta; a2 += b*ta
         b0 += r*tb; b1 += g*tb; b2 += b*tb
         c0 += r*tc; c1 += g*tc; c2 += b*tc
@@ -634,7 +676,7 @@ def hidden(n, v, o, s):
     for i in range(n): farthest = max(farthest, s[i + NEAREST])
     return (farthest - front)*o.depth_scale < f4(-50)
 
-# %% ../nbs/03_raster_cpu.ipynb #cf3c7d1f
+# %% ../nbs/03_raster_cpu.ipynb #e8669234
 @kernel
 def lift(planes, image, upstream, up):
     "What the fragments of an image need: UP, NEAREST, ... SHARE."
@@ -649,18 +691,25 @@ def lift(planes, image, upstream, up):
             up[6, r, c] = mean
 
 @kernel
-def unpaint(start, stop, faces, colors, o, planes, image, upstream,
-            grad, color_grad):
-    "Gradients of corners and colours, for images start to stop."
+def hand_back(n, s, grad):
+    "Add the gradients in the lanes to the texels they belong to."
+    for i in range(n):
+        k = int(s[i + TEXEL])
+        grad[k, 0] += s[i + TEXEL_RED]
+        grad[k, 1] += s[i + TEXEL_GREEN]
+        grad[k, 2] += s[i + TEXEL_BLUE]
+
+@kernel
+def unpaint(start, stop, faces, colors, textures, o, planes, image, upstream,
+            grad, color_grad, texture_grad):
+    "Gradients of corners, colours and texels, for images start to stop."
     s = np.empty(SCRATCH, np.float32)
-    up = np.empty((7, o.size, o.size), np.float32)
+    up = np.empty((7, o.height, o.width), np.float32)
     for b in range(start, stop):
         lift(planes[b], image[b], upstream[b], up)
         for j in range(faces.shape[1]):
             v = faces[b, j]
             f = prepare(v)
-            fill(grad[b, j], ZERO)
-            fill(color_grad[b, j], ZERO)
             if not drawn(v, f, o): continue
             y0, y1, x0, x1 = box(v, o)
             rows, columns = bands(y0, y1, x0, x1)
@@ -673,68 +722,91 @@ def unpaint(start, stop, faces, colors, o, planes, image, upstream,
                         p = alpha_pull(n, o, s)
                         for k in range(6): grad[b, j, k//2, k%2] += p[k]
                         continue
-                    g, h = color_pull(n, frame, f, o, v, colors[b, j], s)
+                    if textures is None:
+                        g, h = color_pull(n, frame, f, o, v, colors[b, j],
+                                          None, s)
+                    else:
+                        look_up(n, frame, f, textures[b, j], s)
+                        g, h = color_pull(n, frame, f, o, v, colors[b, j],
+                                          textures[b, j], s)
+                        hand_back(n, s, texture_grad[b, j])
                     for k in range(9):
                         grad[b, j, k//3, k%3] += g[k]
                         color_grad[b, j, k//3, k%3] += h[k]
 
-# %% ../nbs/03_raster_cpu.ipynb #21b05c3a
+# %% ../nbs/03_raster_cpu.ipynb #bbc9022c
+def as_array(
+    tensor: Tensor | None,
+) -> np.ndarray | None:
+    "A tensor's memory, for a kernel."
+    return None if tensor is None else tensor.numpy()
+
 class Picture(torch.autograd.Function):
     "Colour and coverage by the kernels."
     @staticmethod
-    def forward(ctx, faces, colors, o, behind, background):
-        faces, colors = (t.detach().contiguous() for t in (faces, colors))
+    def forward(ctx, faces, colors, textures, o, behind, background):
+        scene = [None if t is None else t.detach().contiguous()
+                 for t in (faces, colors, textures)]
         empty = np.array([o.alpha == 0, behind, 1, *background], np.float32)
-        image = faces.new_empty(len(faces), 4, o.size, o.size)
-        planes = faces.new_empty(len(faces), 6, o.size, o.size)
-        over_images(paint, len(faces), faces.numpy(), colors.numpy(), o,
-                    empty, planes.numpy(), image.numpy())
-        ctx.save_for_backward(faces, colors, planes, image)
+        image = faces.new_empty(len(faces), 4, o.height, o.width)
+        planes = faces.new_empty(len(faces), 6, o.height, o.width)
+        over_images(paint, len(faces), *map(as_array, scene), o, empty,
+                    planes.numpy(), image.numpy())
+        ctx.save_for_backward(*scene, planes, image)
         ctx.o = o
         return image
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
-        faces, colors, planes, image = ctx.saved_tensors
-        grad, color_grad = torch.empty_like(faces), torch.empty_like(faces)
-        over_images(unpaint, len(faces), faces.numpy(), colors.numpy(),
-                    ctx.o, planes.numpy(), image.numpy(),
-                    upstream.contiguous().numpy(), grad.numpy(),
-                    color_grad.numpy())
-        return grad, color_grad, None, None, None
+        *scene, planes, image = ctx.saved_tensors
+        grads = [None if t is None else torch.zeros_like(t) for t in scene]
+        over_images(unpaint, len(image), *map(as_array, scene), ctx.o,
+                    planes.numpy(), image.numpy(),
+                    upstream.contiguous().numpy(), *map(as_array, grads))
+        return *grads, None, None, None
 
-# %% ../nbs/03_raster_cpu.ipynb #5d8968ba
-@kernel
+# %% ../nbs/03_raster_cpu.ipynb #2dbca454
+@inlined
+def doubles(p):  # (3,) -> a tuple
+    "A corner in double precision."
+    return np.float64(p[0]), np.float64(p[1]), np.float64(p[2])
+
+@functools.partial(kernel, fastmath=False)
 def nearest_faces(start, stop, faces, o, index, closest):
     "Number of the nearest face at every pixel, and its 1/z."
-    for b in range(start, stop):
+    side = max(o.height, o.width)
+    for image in range(start, stop):
         for j in range(faces.shape[1]):
-            v = faces[b, j]
-            f = prepare(v)
-            if not drawn(v, f, o): continue
+            v = faces[image, j]
+            if not drawn(v, prepare(v), o): continue
             y0, y1, x0, x1 = box(v, o)
-            ia, ib, ic = ONE/v[0, 2], ONE/v[1, 2], ONE/v[2, 2]
-            for y in range(y0, y1):
-                frame = box_frame(y, x0, max(1, x1 - x0), o.size)
-                for i in range(x1 - x0):
-                    px, py = pixel(i, frame)
-                    wa, wb, wc = weights(px, py, f)
-                    if min(wa, min(wb, wc)) < ZERO: continue
-                    close = wa*ia + wb*ib + wc*ic
-                    if close > closest[b, y, x0 + i]:
-                        closest[b, y, x0 + i] = close
-                        index[b, y, x0 + i] = j
+            ax, ay, az = doubles(v[0])
+            bx, by, bz = doubles(v[1])
+            cx, cy, cz = doubles(v[2])
+            sign = np.sign((bx - ax)*(cy - ay) - (by - ay)*(cx - ax))
+            for row in range(y0, y1):
+                y = (o.height - 1 - 2*row)/side
+                for column in range(x0, x1):
+                    x = (2*column + 1 - o.width)/side
+                    a = sign*((bx - x)*(cy - y) - (by - y)*(cx - x))
+                    b = sign*((cx - x)*(ay - y) - (cy - y)*(ax - x))
+                    c = sign*((ax - x)*(by - y) - (ay - y)*(bx - x))
+                    if a < 0 or b < 0 or c < 0: continue
+                    close = (a/az + b/bz + c/cz)/(a + b + c)
+                    if close > closest[image, row, column]:
+                        closest[image, row, column] = close
+                        index[image, row, column] = j
 
-# %% ../nbs/03_raster_cpu.ipynb #319a43c2
+# %% ../nbs/03_raster_cpu.ipynb #c9367fce
 def nearest(
     face_vertices: Tensor,  # (B, F, 3, 3) float32 on the CPU
     **options,              # see RasterOptions
-) -> Tensor:                # (B, S, S) int64 face number; -1: none
+) -> Tensor:                # (B, H, W) int64 face number; -1: none
     "The nearest face at every pixel: a z-buffer."
     o = soft_options(RasterOptions(**{**options, 'distance': 'hard'}))
     faces = face_vertices.detach().contiguous()
-    closest = faces.new_zeros(len(faces), o.size, o.size)
+    closest = torch.zeros(len(faces), o.height, o.width, dtype=torch.double)
     index = torch.full_like(closest, -1, dtype=torch.int64)
     over_images(nearest_faces, len(faces), faces.numpy(), o, index.numpy(),
                 closest.numpy())
@@ -743,8 +815,9 @@ def nearest(
 def rasterize(
     face_vertices: Tensor,       # (B, F, 3, 3) float32 on the CPU
     face_colors: Tensor | None,  # (B, F, 3, 3) RGB per corner
+    textures: Tensor | None = None,  # (B, F, R, R, 3) texels; None: white
     **options,                   # see RasterOptions
-) -> Tensor:                     # (B, 4, S, S) RGBA
+) -> Tensor:                     # (B, 4, H, W) RGBA
     "Soft pictures (SoftRas, eq. 1 to 6), fast."
     o = RasterOptions(**options)
     if face_colors is None:
@@ -753,11 +826,12 @@ def rasterize(
         face = nearest(face_vertices, **options)
         hard = o.distance == 'hard' and o.alpha != 'sum'
         alpha = (face >= 0).float() if hard else soft_alpha(face_vertices, o)
-        return paint_nearest(face, face_vertices, face_colors, alpha,
-                             o.background)
+        return paint_nearest(face, face_vertices, face_colors, textures,
+                             alpha, o.background)
     behind = o.far - o.eps*(o.far - o.near)
-    return Picture.apply(face_vertices, face_colors, soft_options(o),
-                         behind, o.background)
+    if textures is not None: textures = textures.flatten(2, 3)
+    return Picture.apply(face_vertices, face_colors, textures,
+                         soft_options(o), behind, o.background)
 
 # %% ../nbs/03_raster_cpu.ipynb #f165b3c2
 @kernel

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['CUT', 'INTERPRETED', 'kernel', 'Corners', 'fetch', 'least', 'most', 'Soft', 'Kinds', 'numbers', 'twice_area',
            'is_flat', 'drawn', 'weights', 'foot', 'euclidean', 'score', 'odds', 'pixel', 'box', 'bin_faces', 'launch',
-           'tile_side', 'tile_bits', 'bit_number', 'tile_pixels', 'gather', 'finish', 'cover_tile', 'cover',
+           'cut', 'tile_side', 'tile_bits', 'bit_number', 'tile_pixels', 'gather', 'finish', 'cover_tile', 'cover',
            'cover_shapes', 'near_faces', 'within', 'window', 'stride', 'steps', 'slope', 'plus', 'put', 'put_all',
            'uncover_faces', 'walk', 'uncover', 'uncover_shape', 'remember_cover', 'pull_cover', 'ready', 'silhouette',
-           'clip', 'on_face', 'mix', 'store_pixels', 'paint_tile', 'paint', 'paint_shapes', 'color_pull', 'load_pixels',
-           'pixel_pull', 'unpaint_faces', 'unpaint', 'unpaint_shapes', 'remember_paint', 'pull_paint', 'front_tile',
-           'front', 'front_shape', 'nearest', 'rasterize']
+           'clip', 'on_face', 'texel_index', 'texel', 'mix', 'store_pixels', 'paint_tile', 'paint', 'paint_shapes',
+           'color_pull', 'load_pixels', 'texel_pull', 'pixel_pull', 'unpaint_faces', 'unpaint', 'unpaint_shapes',
+           'remember_paint', 'pull_paint', 'sides', 'front_tile', 'front', 'front_shape', 'nearest', 'rasterize']
 
-# %% ../nbs/04_raster_gpu.ipynb #85e1e9e5
+# %% ../nbs/04_raster_gpu.ipynb #99bf40bb
 import math
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .camera import picture_size
 from .mesh import InputError
 from .raster import (CHOICES, RasterOptions, cutoff, paint_nearest,
                            white)
@@ -62,7 +63,7 @@ def most(a, b, c):
     "Largest of three."
     return tl.maximum(a, tl.maximum(b, c))
 
-# %% ../nbs/04_raster_gpu.ipynb #250bf52f
+# %% ../nbs/04_raster_gpu.ipynb #668aa9d1
 class Soft(NamedTuple):
     "Floats that a kernel needs to know besides the faces."
     sharpness: float    # 1/sigma
@@ -78,19 +79,22 @@ class Soft(NamedTuple):
 
 class Kinds(NamedTuple):
     "What is fixed when a kernel is compiled."
-    size: int      # image height and width, pixels
+    height: int    # pixels
+    width: int
+    texels: int    # R, texels along a patch's side; 0: no patches
     distance: int  # index into CHOICES['distance']
     alpha: int     # index into CHOICES['alpha']
     cull: int      # leave back faces out
 
 def numbers(
     o: RasterOptions,
+    texels: int = 0,   # along a patch's side; 0: no patches
 ) -> tuple[Kinds, Soft]:
     "Options as numbers, ready for a kernel."
     pick = lambda name: CHOICES[name].index(getattr(o, name))
     squared = cutoff(o.sigma, o.dist_eps)*(o.distance != 'hard')
-    kinds = Kinds(int(o.image_size), pick('distance'), pick('alpha'),
-                  int(o.cull_backfaces))
+    kinds = Kinds(*map(int, picture_size(o.image_size)), texels,
+                  pick('distance'), pick('alpha'), int(o.cull_backfaces))
     soft = Soft(1/o.sigma, math.log(1/o.dist_eps - 1),
                 math.sqrt(squared)*1.0001 + 1e-6, o.near, o.far,
                 1/((o.far - o.near)*o.gamma),
@@ -154,7 +158,7 @@ def euclidean(px, py, f, w, o):
     jy = 2*sharp*tl.where(first, ya, tl.where(last, yc, yb))
     return sharp*d, ua, ub, jx, jy
 
-# %% ../nbs/04_raster_gpu.ipynb #f150b9eb
+# %% ../nbs/04_raster_gpu.ipynb #d99b1592
 @kernel
 def score(px, py, f, o, DISTANCE: tl.constexpr):
     "Score x, u_a and u_b, and the slope of x (SoftRas, eq. 1)."
@@ -183,9 +187,10 @@ def odds(x, o):
     return tl.where(x > -o.cut, tl.exp(tl.minimum(x, 40.)), 0.)
 
 @kernel
-def pixel(row, col, SIZE: tl.constexpr):
-    "Centre of a pixel, row 0 at the top."
-    return (2.*col + (1 - SIZE))/SIZE, ((SIZE - 1) - 2.*row)/SIZE
+def pixel(row, col, HEIGHT: tl.constexpr, WIDTH: tl.constexpr):
+    "Centre of a pixel, row 0 at the top; the longer side in [-1, 1]."
+    side: tl.constexpr = HEIGHT if HEIGHT > WIDTH else WIDTH
+    return (2.*col + (1 - WIDTH))/side, ((HEIGHT - 1) - 2.*row)/side
 
 @kernel
 def box(f, o, DISTANCE: tl.constexpr):
@@ -196,7 +201,7 @@ def box(f, o, DISTANCE: tl.constexpr):
     if DISTANCE == 1: rx, ry = 2*rx*(x1 - x0), 2*ry*(y1 - y0)
     return x0 - rx, x1 + rx, y0 - ry, y1 + ry
 
-# %% ../nbs/04_raster_gpu.ipynb #6dde23f7
+# %% ../nbs/04_raster_gpu.ipynb #20b97ede
 CUT = SimpleNamespace(  # how the work is cut
     tile=8,    # pixels along a tile of the forward pass
     patch=64,  # pixels along a patch of the backward pass
@@ -204,9 +209,10 @@ CUT = SimpleNamespace(  # how the work is cut
     run=8)     # pixels of each face that it takes at a time
 
 @kernel
-def bin_faces(faces, bits, count, words, tiles, o, SIZE: tl.constexpr,
-              TILE: tl.constexpr, DISTANCE: tl.constexpr,
-              CULL: tl.constexpr, BLOCK: tl.constexpr):
+def bin_faces(faces, bits, count, words, tiles, o, HEIGHT: tl.constexpr,
+              WIDTH: tl.constexpr, TILE: tl.constexpr,
+              DISTANCE: tl.constexpr, CULL: tl.constexpr,
+              BLOCK: tl.constexpr):
     "One word of 32 faces, for every tile: a bit where they can meet."
     program = tl.program_id(0).to(tl.int64)
     image, word = program//words, (program%words).to(tl.int32)
@@ -214,36 +220,45 @@ def bin_faces(faces, bits, count, words, tiles, o, SIZE: tl.constexpr,
     f = fetch(faces + image*count*9, word*32 + k, count)
     x0, x1, y0, y1 = box(f, o, DISTANCE)
     bit = tl.where(drawn(f, o, DISTANCE, CULL), 1 << k, 0)[None]
-    across: tl.constexpr = (SIZE + TILE - 1)//TILE
+    across: tl.constexpr = (WIDTH + TILE - 1)//TILE
     for start in range(0, tiles, BLOCK):
         t = start + tl.arange(0, BLOCK)
         row, col = t//across*TILE, t%across*TILE
-        left, top = pixel(row, col, SIZE)
-        right, bottom = pixel(row + TILE - 1, col + TILE - 1, SIZE)
+        left, top = pixel(row, col, HEIGHT, WIDTH)
+        right, bottom = pixel(row + TILE - 1, col + TILE - 1, HEIGHT, WIDTH)
         hit = (x0[None] <= right[:, None]) & (x1[None] >= left[:, None])
         hit = hit & (y0[None] <= top[:, None]) & (
             y1[None] >= bottom[:, None])
         sums = tl.sum(tl.where(hit, bit, 0), 1)  # different bits: no carry
         tl.store(bits + program*tiles + t, sums, t < tiles)
 
-# %% ../nbs/04_raster_gpu.ipynb #26c7e0a6
+# %% ../nbs/04_raster_gpu.ipynb #57d7c0cc
 def launch(
     function,       # a kernel
     programs: int,  # how many of them
     *args,          # its arguments; the first is a tensor
     warps: int = 1, # groups of 32 threads a program
+    fused: bool = True,  # products and sums may be rounded together
     **sizes,        # what it is compiled for
 ):
     "Start a kernel on the device of its first argument."
     with torch.cuda.device_of(args[0]):
-        function[(programs,)](*args, num_warps=warps, enable_fp_fusion=True,
+        function[(programs,)](*args, num_warps=warps, enable_fp_fusion=fused,
                               **sizes)
 
+def cut(
+    kinds: Kinds,
+    large: int,   # pixels along a piece
+) -> int:         # pieces of the picture
+    "How many square pieces cover a picture."
+    return -(-kinds.height//large)*-(-kinds.width//large)
+
 def tile_side(
-    size: int,  # image height and width, pixels
+    kinds: Kinds,
 ) -> int:       # pixels along a tile
     "Small tiles waste less, large ones need fewer words."
-    return CUT.tile if size <= 256 else 2*CUT.tile
+    small = max(kinds.height, kinds.width) <= 256
+    return CUT.tile if small else 2*CUT.tile
 
 def tile_bits(
     faces: Tensor,  # (B, F, 3, 3) float32, contiguous
@@ -251,15 +266,15 @@ def tile_bits(
     soft: Soft,
 ) -> Tensor:        # (B, F/32, tiles) int32, a bit for face and tile
     "Which faces can touch which tile?"
-    side = tile_side(kinds.size)
-    tiles, words = (-(-kinds.size//side))**2, -(-faces.shape[1]//32)
+    side, words = tile_side(kinds), -(-faces.shape[1]//32)
+    tiles = cut(kinds, side)
     bits = faces.new_empty(len(faces), words, tiles, dtype=torch.int32)
     launch(bin_faces, len(faces)*words, faces, bits, faces.shape[1], words,
-           tiles, soft, SIZE=kinds.size, TILE=side, DISTANCE=kinds.distance,
-           CULL=kinds.cull, BLOCK=64, warps=4)
+           tiles, soft, HEIGHT=kinds.height, WIDTH=kinds.width, TILE=side,
+           DISTANCE=kinds.distance, CULL=kinds.cull, BLOCK=64, warps=4)
     return bits
 
-# %% ../nbs/04_raster_gpu.ipynb #808c4344
+# %% ../nbs/04_raster_gpu.ipynb #26fe42ee
 @kernel
 def bit_number(bit):
     "k of 2^k, 0 <= k < 32."
@@ -267,10 +282,10 @@ def bit_number(bit):
     return (power.to(tl.int32, bitcast=True) >> 23) - 127
 
 @kernel
-def tile_pixels(tile, SIZE: tl.constexpr, TILE: tl.constexpr):
+def tile_pixels(tile, WIDTH: tl.constexpr, TILE: tl.constexpr):
     "Rows and columns of a tile's pixels."
     i = tl.arange(0, TILE*TILE)
-    across: tl.constexpr = (SIZE + TILE - 1)//TILE
+    across: tl.constexpr = (WIDTH + TILE - 1)//TILE
     return tile//across*TILE + i//TILE, tile%across*TILE + i%TILE
 
 # %% ../nbs/04_raster_gpu.ipynb #bcc473f9
@@ -294,16 +309,17 @@ def finish(q, count, ALPHA: tl.constexpr):
         q = q/count
     return q, keep
 
-# %% ../nbs/04_raster_gpu.ipynb #95dc9be4
+# %% ../nbs/04_raster_gpu.ipynb #4fbd43e5
 @kernel
 def cover_tile(faces, bits, alpha, keep, count, words, tiles, o,
-               SIZE: tl.constexpr, TILE: tl.constexpr,
-               DISTANCE: tl.constexpr, ALPHA: tl.constexpr):
+               HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+               TILE: tl.constexpr, DISTANCE: tl.constexpr,
+               ALPHA: tl.constexpr):
     "Coverage of one tile by its faces."
     program = tl.program_id(0)
     image, tile = (program//tiles).to(tl.int64), program%tiles
-    row, col = tile_pixels(tile, SIZE, TILE)
-    px, py = pixel(row, col, SIZE)
+    row, col = tile_pixels(tile, WIDTH, TILE)
+    px, py = pixel(row, col, HEIGHT, WIDTH)
     faces += image*count*9
     bits += image*words*tiles + tile
     q = 0*px + (ALPHA == 0)
@@ -316,35 +332,36 @@ def cover_tile(faces, bits, alpha, keep, count, words, tiles, o,
             x, ua, ub, jx, jy = score(px, py, f, o, DISTANCE)
             q = gather(q, x, odds(x, o), ALPHA)
     q, kept = finish(q, count, ALPHA)
-    p = image*SIZE*SIZE + row*SIZE + col
-    ok = (row < SIZE) & (col < SIZE)
+    p = image*HEIGHT*WIDTH + row*WIDTH + col
+    ok = (row < HEIGHT) & (col < WIDTH)
     tl.store(alpha + p, q, ok)
     tl.store(keep + p, kept, ok)
 
-# %% ../nbs/04_raster_gpu.ipynb #400d5318
+# %% ../nbs/04_raster_gpu.ipynb #91c0b47d
 @torch.library.custom_op('ssr_nb::cover', mutates_args=())
 def cover(
     faces: Tensor,       # (B, F, 3, 3) float32
     kinds: list[int],    # see Kinds
     soft: list[float],   # see Soft
-) -> tuple[Tensor, Tensor]:  # (B, S, S) coverage, and 1 - coverage
+) -> tuple[Tensor, Tensor]:  # (B, H, W) coverage, and 1 - coverage
     "Soft silhouettes, one program a tile."
     faces, kinds, soft = faces.contiguous(), Kinds(*kinds), Soft(*soft)
     bits = tile_bits(faces, kinds, soft)
     alpha, keep = cover_shapes(faces, kinds, soft)
-    side, (_, words, tiles) = tile_side(kinds.size), bits.shape
+    side, (_, words, tiles) = tile_side(kinds), bits.shape
     launch(cover_tile, len(faces)*tiles, faces, bits, alpha, keep,
-           faces.shape[1], words, tiles, soft, SIZE=kinds.size, TILE=side,
-           DISTANCE=kinds.distance, ALPHA=kinds.alpha, warps=side*side//64)
+           faces.shape[1], words, tiles, soft, HEIGHT=kinds.height,
+           WIDTH=kinds.width, TILE=side, DISTANCE=kinds.distance,
+           ALPHA=kinds.alpha, warps=side*side//64)
     return alpha, keep
 
 @cover.register_fake
 def cover_shapes(faces, kinds, soft):
     "What `cover` will return."
-    alpha = faces.new_empty(len(faces), kinds[0], kinds[0])
+    alpha = faces.new_empty(len(faces), *kinds[:2])
     return alpha, torch.empty_like(alpha)
 
-# %% ../nbs/04_raster_gpu.ipynb #76ddb394
+# %% ../nbs/04_raster_gpu.ipynb #1c186a20
 @kernel
 def near_faces(faces, j, count, o, DISTANCE: tl.constexpr,
                CULL: tl.constexpr):
@@ -361,18 +378,18 @@ def within(v, low, high):
     return tl.minimum(tl.maximum(v, low*1.), high*1.).to(tl.int32)
 
 @kernel
-def window(f, seen, patch, o, SIZE: tl.constexpr, PATCH: tl.constexpr,
-           DISTANCE: tl.constexpr):
+def window(f, seen, patch, o, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+           PATCH: tl.constexpr, DISTANCE: tl.constexpr):
     "Left, right, top, bottom of each face's pixels within a patch."
     x0, x1, y0, y1 = box(f, o, DISTANCE)
-    half: tl.constexpr = SIZE/2
-    across: tl.constexpr = (SIZE + PATCH - 1)//PATCH
+    half: tl.constexpr = (HEIGHT if HEIGHT > WIDTH else WIDTH)/2
+    across: tl.constexpr = (WIDTH + PATCH - 1)//PATCH
     x, y = patch%across*PATCH, patch//across*PATCH
-    xx, yy = tl.minimum(x + PATCH, SIZE), tl.minimum(y + PATCH, SIZE)
-    left = within(tl.ceil((x0 + 1)*half - .5), x, xx)
-    right = within(tl.floor((x1 + 1)*half + .5), x, xx)
-    top = within(tl.ceil((1 - y1)*half - .5), y, yy)
-    bottom = within(tl.floor((1 - y0)*half + .5), y, yy)
+    xx, yy = tl.minimum(x + PATCH, WIDTH), tl.minimum(y + PATCH, HEIGHT)
+    left = within(tl.ceil(x0*half + (WIDTH/2 - .5)), x, xx)
+    right = within(tl.floor(x1*half + (WIDTH/2 + .5)), x, xx)
+    top = within(tl.ceil((HEIGHT/2 - .5) - y1*half), y, yy)
+    bottom = within(tl.floor((HEIGHT/2 + .5) - y0*half), y, yy)
     return left, right, top, tl.where(seen & (right > left), bottom, top)
 
 # %% ../nbs/04_raster_gpu.ipynb #a697c890
@@ -422,30 +439,30 @@ def put_all(table, j, g, ok, DEPTH: tl.constexpr):
         put(p + 5, g.bz, ok)
         put(p + 8, g.cz, ok)
 
-# %% ../nbs/04_raster_gpu.ipynb #ccaf25d5
+# %% ../nbs/04_raster_gpu.ipynb #619b0625
 @kernel
 def uncover_faces(faces, keep, upstream, grad, count, chunks, patches, o,
-                  SIZE: tl.constexpr, PATCH: tl.constexpr,
-                  DISTANCE: tl.constexpr, ALPHA: tl.constexpr,
-                  CULL: tl.constexpr, FACES: tl.constexpr,
-                  RUN: tl.constexpr):
+                  HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+                  PATCH: tl.constexpr, DISTANCE: tl.constexpr,
+                  ALPHA: tl.constexpr, CULL: tl.constexpr,
+                  FACES: tl.constexpr, RUN: tl.constexpr):
     "Gradient of a few faces from one patch of the picture."
     program = tl.program_id(0)
     image = (program//(chunks*patches)).to(tl.int64)
     patch, chunk = program//chunks%patches, program%chunks
     j = chunk*FACES + tl.arange(0, FACES)[:, None]
     f, seen = near_faces(faces + image*count*9, j, count, o, DISTANCE, CULL)
-    left, right, top, bottom = window(f, seen, patch, o, SIZE, PATCH,
-                                      DISTANCE)
+    left, right, top, bottom = window(f, seen, patch, o, HEIGHT, WIDTH,
+                                      PATCH, DISTANCE)
     lane = tl.arange(0, RUN)[None]
     row, col = top + 0*lane, left + lane
-    keep += image*SIZE*SIZE
-    upstream += image*SIZE*SIZE
+    keep += image*HEIGHT*WIDTH
+    upstream += image*HEIGHT*WIDTH
     z = tl.zeros((FACES, RUN), tl.float32)
     g = Corners(z, z, z, z, z, z, z, z, z)
     for _ in range(steps(left, right, top, bottom, RUN)):
-        here, p = (row < bottom) & (col < right), row*SIZE + col
-        px, py = pixel(row, col, SIZE)
+        here, p = (row < bottom) & (col < right), row*WIDTH + col
+        px, py = pixel(row, col, HEIGHT, WIDTH)
         x, ua, ub, jx, jy = score(px, py, f, o, DISTANCE)
         e = odds(x, o)
         d = e/(1 + e)
@@ -455,7 +472,7 @@ def uncover_faces(faces, keep, upstream, grad, count, chunks, patches, o,
         row, col = stride(row, col, lane, left, right, RUN)
     put_all(grad + image*count*9, j, g, (bottom > top) & (j < count), False)
 
-# %% ../nbs/04_raster_gpu.ipynb #e88d0519
+# %% ../nbs/04_raster_gpu.ipynb #f7e112c6
 def walk(
     function,        # a backward kernel
     at_once: int,    # faces of a program
@@ -463,20 +480,22 @@ def walk(
     kinds: Kinds,
     soft: Soft,
     *tensors,        # what the kernel reads and writes besides
+    **sizes,         # what it is compiled for besides
 ):
     "Launch a backward kernel for all faces and patches."
     chunks = -(-faces.shape[1]//at_once)
-    patches = (-(-kinds.size//CUT.patch))**2
+    patches = cut(kinds, CUT.patch)
     launch(function, len(faces)*chunks*patches, faces, *tensors,
-           faces.shape[1], chunks, patches, soft, SIZE=kinds.size,
-           PATCH=CUT.patch, DISTANCE=kinds.distance, ALPHA=kinds.alpha,
-           CULL=kinds.cull, FACES=at_once, RUN=CUT.run)
+           faces.shape[1], chunks, patches, soft, HEIGHT=kinds.height,
+           WIDTH=kinds.width, PATCH=CUT.patch, DISTANCE=kinds.distance,
+           ALPHA=kinds.alpha, CULL=kinds.cull, FACES=at_once, RUN=CUT.run,
+           **sizes)
 
 @torch.library.custom_op('ssr_nb::uncover', mutates_args=())
 def uncover(
     faces: Tensor,       # (B, F, 3, 3) float32
-    keep: Tensor,        # (B, S, S) from `cover`
-    upstream: Tensor,    # (B, S, S) gradient of the coverage
+    keep: Tensor,        # (B, H, W) from `cover`
+    upstream: Tensor,    # (B, H, W) gradient of the coverage
     kinds: list[int],    # see Kinds
     soft: list[float],   # see Soft
 ) -> Tensor:             # (B, F, 3, 3) gradient of the faces
@@ -506,7 +525,7 @@ def pull_cover(ctx, upstream, _):
 
 cover.register_autograd(pull_cover, setup_context=remember_cover)
 
-# %% ../nbs/04_raster_gpu.ipynb #4f8bc2b4
+# %% ../nbs/04_raster_gpu.ipynb #0beb0b7a
 INTERPRETED = triton and not isinstance(fetch, triton.JITFunction)
 
 def ready(
@@ -528,12 +547,12 @@ def ready(
 def silhouette(
     face_vertices: Tensor,  # (B, F, 3, 3) on a GPU
     **options,              # see RasterOptions
-) -> Tensor:                # (B, S, S) coverage in [0, 1]
+) -> Tensor:                # (B, H, W) coverage in [0, 1]
     "Soft silhouettes (SoftRas, eq. 6), by tiles."
     kinds, soft = numbers(RasterOptions(**options))
     return cover(ready(face_vertices), kinds, soft)[0]
 
-# %% ../nbs/04_raster_gpu.ipynb #ce004c3d
+# %% ../nbs/04_raster_gpu.ipynb #f3a67cd4
 @kernel
 def clip(w):
     "A number in [0, 1]."
@@ -549,39 +568,64 @@ def on_face(wa, wb, wc, f):
     return ta, tb, tc, one, z
 
 @kernel
-def mix(px, py, f, h, e, near, total, r, g, b, o):
+def texel_index(ta, tb, TEXELS: tl.constexpr):
+    "Which texel of a face is here, as in the reference."
+    x, y = ta*TEXELS, tb*TEXELS
+    column = tl.minimum(x.to(tl.int32), TEXELS - 1)
+    row = tl.minimum(y.to(tl.int32), TEXELS - 1)
+    turned = (x + y - (column + row) > 1) & (column + row < TEXELS - 1)
+    index = row*TEXELS + column
+    return tl.where(turned, TEXELS*TEXELS - 1 - index, index)
+
+@kernel
+def texel(patch, ta, tb, here, TEXELS: tl.constexpr):
+    "Colour of the texel under a pixel, and where it lies; or white."
+    r, g, b = 0*ta + 1, 0*ta + 1, 0*ta + 1
+    if TEXELS > 0:
+        patch += 3*texel_index(ta, tb, TEXELS)
+        r = tl.load(patch, here, 0.)
+        g = tl.load(patch + 1, here, 0.)
+        b = tl.load(patch + 2, here, 0.)
+    return r, g, b
+
+@kernel
+def mix(px, py, f, h, patch, e, near, total, r, g, b, o,
+        TEXELS: tl.constexpr):
     "Mix the colour h of the face f into a pixel's running softmax."
     wa, wb, wc = weights(px, py, f)
     ta, tb, tc, one, z = on_face(wa, wb, wc, f)
+    red, green, blue = texel(patch, ta, tb, e > 0, TEXELS)
     closer = tl.where(e > 0, (near - z)*o.depth_scale, -1e9)
     fade = tl.exp(-tl.abs(closer))
     old = tl.where(closer > 0, fade, 1.)
     new = tl.where(closer > 0, 1., fade)*e/(1 + e)
     near = tl.where(closer > 0, z, near)
-    r = r*old + new*(ta*h.ax + tb*h.bx + tc*h.cx)
-    g = g*old + new*(ta*h.ay + tb*h.by + tc*h.cy)
-    b = b*old + new*(ta*h.az + tb*h.bz + tc*h.cz)
+    r = r*old + new*red*(ta*h.ax + tb*h.bx + tc*h.cx)
+    g = g*old + new*green*(ta*h.ay + tb*h.by + tc*h.cy)
+    b = b*old + new*blue*(ta*h.az + tb*h.bz + tc*h.cz)
     return near, total*old + new, r, g, b
 
-# %% ../nbs/04_raster_gpu.ipynb #9e3d7f3c
+# %% ../nbs/04_raster_gpu.ipynb #99db610e
 @kernel
-def store_pixels(p, ok, a, b, c, SIZE: tl.constexpr):
+def store_pixels(p, ok, a, b, c, PLANE: tl.constexpr):
     "Three planes of a picture."
     tl.store(p, a, ok)
-    tl.store(p + SIZE*SIZE, b, ok)
-    tl.store(p + 2*SIZE*SIZE, c, ok)
+    tl.store(p + PLANE, b, ok)
+    tl.store(p + 2*PLANE, c, ok)
 
 @kernel
-def paint_tile(faces, colors, bits, picture, state, count, words, tiles, o,
-               SIZE: tl.constexpr, TILE: tl.constexpr,
+def paint_tile(faces, colors, textures, bits, picture, state, count, words,
+               tiles, o, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+               TEXELS: tl.constexpr, TILE: tl.constexpr,
                DISTANCE: tl.constexpr, ALPHA: tl.constexpr):
     "Colour and coverage of one tile."
     program = tl.program_id(0)
     image, tile = (program//tiles).to(tl.int64), program%tiles
-    row, col = tile_pixels(tile, SIZE, TILE)
-    px, py = pixel(row, col, SIZE)
+    row, col = tile_pixels(tile, WIDTH, TILE)
+    px, py = pixel(row, col, HEIGHT, WIDTH)
     faces += image*count*9
     colors += image*count*9
+    textures += image*count*(3*TEXELS*TEXELS)
     bits += image*words*tiles + tile
     q, near, total = 0*px + (ALPHA == 0), 0*px + o.behind, 0*px + 1
     r, g, b = 0*px + o.red, 0*px + o.green, 0*px + o.blue
@@ -595,38 +639,42 @@ def paint_tile(faces, colors, bits, picture, state, count, words, tiles, o,
             x, ua, ub, jx, jy = score(px, py, f, o, DISTANCE)
             e = odds(x, o)
             q = gather(q, x, e, ALPHA)
-            near, total, r, g, b = mix(px, py, f, h, e, near, total, r, g, b,
-                                       o)
+            patch = textures + j*(3*TEXELS*TEXELS)
+            near, total, r, g, b = mix(px, py, f, h, patch, e, near, total,
+                                       r, g, b, o, TEXELS)
     alpha, kept = finish(q, count, ALPHA)
-    p, ok, one = row*SIZE + col, (row < SIZE) & (col < SIZE), 1/total
-    picture += image*4*SIZE*SIZE + p
-    store_pixels(picture, ok, r*one, g*one, b*one, SIZE)
-    tl.store(picture + 3*SIZE*SIZE, alpha, ok)
-    store_pixels(state + image*3*SIZE*SIZE + p, ok, kept, near, one, SIZE)
+    p, ok, one = row*WIDTH + col, (row < HEIGHT) & (col < WIDTH), 1/total
+    plane: tl.constexpr = HEIGHT*WIDTH
+    picture += image*4*plane + p
+    store_pixels(picture, ok, r*one, g*one, b*one, plane)
+    tl.store(picture + 3*plane, alpha, ok)
+    store_pixels(state + image*3*plane + p, ok, kept, near, one, plane)
 
-# %% ../nbs/04_raster_gpu.ipynb #5ff3fe27
+# %% ../nbs/04_raster_gpu.ipynb #e7816965
 @torch.library.custom_op('ssr_nb::paint', mutates_args=())
 def paint(
     faces: Tensor,       # (B, F, 3, 3) float32
     colors: Tensor,      # (B, F, 3, 3) RGB per corner
+    textures: Tensor,    # (B, F, R, R, 3) texels; R = 0: white
     kinds: list[int],    # see Kinds
     soft: list[float],   # see Soft
 ) -> tuple[Tensor, Tensor]:  # RGBA, and what the gradient needs
     "Soft pictures, one program a tile."
-    faces, colors = faces.contiguous(), colors.contiguous()
+    scene = [t.contiguous() for t in (faces, colors, textures)]
     kinds, soft = Kinds(*kinds), Soft(*soft)
-    bits = tile_bits(faces, kinds, soft)
-    picture, state = paint_shapes(faces, colors, kinds, soft)
-    side, (_, words, tiles) = tile_side(kinds.size), bits.shape
-    launch(paint_tile, len(faces)*tiles, faces, colors, bits, picture, state,
-           faces.shape[1], words, tiles, soft, SIZE=kinds.size, TILE=side,
+    bits = tile_bits(scene[0], kinds, soft)
+    picture, state = paint_shapes(*scene, kinds, soft)
+    side, (_, words, tiles) = tile_side(kinds), bits.shape
+    launch(paint_tile, len(faces)*tiles, *scene, bits, picture, state,
+           faces.shape[1], words, tiles, soft, HEIGHT=kinds.height,
+           WIDTH=kinds.width, TEXELS=kinds.texels, TILE=side,
            DISTANCE=kinds.distance, ALPHA=kinds.alpha, warps=side*side//64)
     return picture, state
 
 @paint.register_fake
-def paint_shapes(faces, colors, kinds, soft):
+def paint_shapes(faces, colors, textures, kinds, soft):
     "What `paint` will return."
-    size = kinds[0], kinds[0]
+    size = kinds[:2]
     return (faces.new_empty(len(faces), 4, *size),
             faces.new_empty(len(faces), 3, *size))
 
@@ -655,43 +703,61 @@ def color_pull(px, py, f, h, r, g, b, mean, o):
     colors = Corners(r*ta, g*ta, b*ta, r*tb, g*tb, b*tb, r*tc, g*tc, b*tc)
     return pull, corners, colors
 
-# %% ../nbs/04_raster_gpu.ipynb #d7ff4e1a
+# %% ../nbs/04_raster_gpu.ipynb #f5842bd3
 @kernel
-def load_pixels(p, here, SIZE: tl.constexpr):
+def load_pixels(p, here, PLANE: tl.constexpr):
     "Three planes of a picture."
-    return (tl.load(p, here, 0.), tl.load(p + SIZE*SIZE, here, 0.),
-            tl.load(p + 2*SIZE*SIZE, here, 0.))
+    return (tl.load(p, here, 0.), tl.load(p + PLANE, here, 0.),
+            tl.load(p + 2*PLANE, here, 0.))
 
 @kernel
-def pixel_pull(px, py, f, h, p, here, picture, state, upstream, o,
-               SIZE: tl.constexpr, DISTANCE: tl.constexpr,
-               ALPHA: tl.constexpr):
+def texel_pull(grad, ta, tb, tc, h, r, g, b, here, TEXELS: tl.constexpr):
+    "Add the gradient of each pixel's texel to its place in memory."
+    if TEXELS > 0:
+        grad += 3*texel_index(ta, tb, TEXELS)
+        r = r*(ta*h.ax + tb*h.bx + tc*h.cx)
+        g = g*(ta*h.ay + tb*h.by + tc*h.cy)
+        b = b*(ta*h.az + tb*h.bz + tc*h.cz)
+        tl.atomic_add(grad, r, here, sem='relaxed')
+        tl.atomic_add(grad + 1, g, here, sem='relaxed')
+        tl.atomic_add(grad + 2, b, here, sem='relaxed')
+
+@kernel
+def pixel_pull(px, py, f, h, patch, patch_grad, p, here, picture, state,
+               upstream, o, PLANE: tl.constexpr, TEXELS: tl.constexpr,
+               DISTANCE: tl.constexpr, ALPHA: tl.constexpr):
     "Gradients of corners and colours from some pixels of each face."
     x, ua, ub, jx, jy = score(px, py, f, o, DISTANCE)
     e = odds(x, o)
     miss = 1/(1 + e)
     d = e*miss
-    r, g, b = load_pixels(upstream + p, here, SIZE)
-    red, green, blue = load_pixels(picture + p, here, SIZE)
-    keep, near, one = load_pixels(state + p, here, SIZE)
-    up = tl.load(upstream + 3*SIZE*SIZE + p, here, 0.)*keep*d
+    r, g, b = load_pixels(upstream + p, here, PLANE)
+    red, green, blue = load_pixels(picture + p, here, PLANE)
+    keep, near, one = load_pixels(state + p, here, PLANE)
+    up = tl.load(upstream + 3*PLANE + p, here, 0.)*keep*d
     if ALPHA == 1: up = up*miss
     wa, wb, wc = weights(px, py, f)
-    z = on_face(wa, wb, wc, f)[4]
+    ta, tb, tc, _, z = on_face(wa, wb, wc, f)
     fade = tl.exp(tl.minimum((near - z)*o.depth_scale, 0.))
     w = d*fade*one
     mean = (r*red + g*green + b*blue)*w
-    pull, corners, colors = color_pull(px, py, f, h, r*w, g*w, b*w, mean, o)
+    r, g, b, here = r*w, g*w, b*w, here & (w > 0)
+    texel_pull(patch_grad, ta, tb, tc, h, r, g, b, here, TEXELS)
+    red, green, blue = texel(patch, ta, tb, here, TEXELS)
+    pull, corners, colors = color_pull(px, py, f, h, r*red, g*green, b*blue,
+                                       mean, o)
     pull = up + pull*miss
     return plus(corners, slope(ua, ub, jx, jy, pull)), colors
 
-# %% ../nbs/04_raster_gpu.ipynb #05aa69e6
+# %% ../nbs/04_raster_gpu.ipynb #748be695
 @kernel
-def unpaint_faces(faces, colors, picture, state, upstream, grad, color_grad,
-                  count, chunks, patches, o, SIZE: tl.constexpr,
-                  PATCH: tl.constexpr, DISTANCE: tl.constexpr,
-                  ALPHA: tl.constexpr, CULL: tl.constexpr,
-                  FACES: tl.constexpr, RUN: tl.constexpr):
+def unpaint_faces(faces, colors, textures, picture, state, upstream, grad,
+                  color_grad, texture_grad, count, chunks, patches, o,
+                  HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+                  TEXELS: tl.constexpr, PATCH: tl.constexpr,
+                  DISTANCE: tl.constexpr, ALPHA: tl.constexpr,
+                  CULL: tl.constexpr, FACES: tl.constexpr,
+                  RUN: tl.constexpr):
     "Gradients of a few faces and their colours from one patch."
     program = tl.program_id(0)
     image = (program//(chunks*patches)).to(tl.int64)
@@ -699,55 +765,61 @@ def unpaint_faces(faces, colors, picture, state, upstream, grad, color_grad,
     j = chunk*FACES + tl.arange(0, FACES)[:, None]
     f, seen = near_faces(faces + image*count*9, j, count, o, DISTANCE, CULL)
     h = fetch(colors + image*count*9, j, count)
-    left, right, top, bottom = window(f, seen, patch, o, SIZE, PATCH,
-                                      DISTANCE)
+    left, right, top, bottom = window(f, seen, patch, o, HEIGHT, WIDTH,
+                                      PATCH, DISTANCE)
     lane = tl.arange(0, RUN)[None]
     row, col = top + 0*lane, left + lane
-    picture += image*4*SIZE*SIZE
-    upstream += image*4*SIZE*SIZE
-    state += image*3*SIZE*SIZE
+    plane: tl.constexpr = HEIGHT*WIDTH
+    picture += image*4*plane
+    upstream += image*4*plane
+    state += image*3*plane
+    place = (image*count + j)*(3*TEXELS*TEXELS)
     z = tl.zeros((FACES, RUN), tl.float32)
     g = Corners(z, z, z, z, z, z, z, z, z)
     k = Corners(z, z, z, z, z, z, z, z, z)
     for _ in range(steps(left, right, top, bottom, RUN)):
-        px, py = pixel(row, col, SIZE)
+        px, py = pixel(row, col, HEIGHT, WIDTH)
         corner, color = pixel_pull(
-            px, py, f, h, row*SIZE + col, (row < bottom) & (col < right),
-            picture, state, upstream, o, SIZE, DISTANCE, ALPHA)
+            px, py, f, h, textures + place, texture_grad + place,
+            row*WIDTH + col, (row < bottom) & (col < right), picture, state,
+            upstream, o, plane, TEXELS, DISTANCE, ALPHA)
         g, k = plus(g, corner), plus(k, color)
         row, col = stride(row, col, lane, left, right, RUN)
     ok = (bottom > top) & (j < count)
     put_all(grad + image*count*9, j, g, ok, True)
     put_all(color_grad + image*count*9, j, k, ok, True)
 
-# %% ../nbs/04_raster_gpu.ipynb #d7940a30
+# %% ../nbs/04_raster_gpu.ipynb #728a03b2
 @torch.library.custom_op('ssr_nb::unpaint', mutates_args=())
 def unpaint(
     faces: Tensor,       # (B, F, 3, 3) float32
     colors: Tensor,      # (B, F, 3, 3) RGB per corner
-    picture: Tensor,     # (B, 4, S, S) from `paint`
-    state: Tensor,       # (B, 3, S, S) from `paint`
-    upstream: Tensor,    # (B, 4, S, S) gradient of the picture
+    textures: Tensor,    # (B, F, R, R, 3) texels; R = 0: white
+    picture: Tensor,     # (B, 4, H, W) from `paint`
+    state: Tensor,       # (B, 3, H, W) from `paint`
+    upstream: Tensor,    # (B, 4, H, W) gradient of the picture
     kinds: list[int],    # see Kinds
     soft: list[float],   # see Soft
-) -> tuple[Tensor, Tensor]:  # gradients of faces and colours
+) -> tuple[Tensor, Tensor, Tensor]:  # gradients of faces, colours, texels
     "The gradient of `paint`, one program for a few faces."
-    faces, colors = faces.contiguous(), colors.contiguous()
-    grads = torch.zeros_like(faces), torch.zeros_like(colors)
-    walk(unpaint_faces, CUT.faces//2, faces, Kinds(*kinds), Soft(*soft),
-         colors, picture, state, upstream.contiguous(), *grads)
+    scene = [t.contiguous() for t in (faces, colors, textures)]
+    grads = tuple(torch.zeros_like(t) for t in scene)
+    kinds, soft = Kinds(*kinds), Soft(*soft)
+    walk(unpaint_faces, CUT.faces//2, scene[0], kinds, soft, *scene[1:],
+         picture, state, upstream.contiguous(), *grads, TEXELS=kinds.texels)
     return grads
 
 @unpaint.register_fake
-def unpaint_shapes(faces, colors, picture, state, upstream, kinds, soft):
+def unpaint_shapes(faces, colors, textures, picture, state, upstream, kinds,
+                   soft):
     "What `unpaint` will return."
-    return faces.new_empty(faces.shape), colors.new_empty(colors.shape)
+    return tuple(t.new_empty(t.shape) for t in (faces, colors, textures))
 
 def remember_paint(ctx, inputs, output):
     "What the gradient of `paint` needs."
-    faces, colors, ctx.kinds, ctx.soft = inputs
+    *scene, ctx.kinds, ctx.soft = inputs
     ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(faces, colors, *output)
+    ctx.save_for_backward(*scene, *output)
 
 def pull_paint(ctx, upstream, _):
     "Gradient of the arguments of `paint`."
@@ -756,15 +828,24 @@ def pull_paint(ctx, upstream, _):
 
 paint.register_autograd(pull_paint, setup_context=remember_paint)
 
-# %% ../nbs/04_raster_gpu.ipynb #621a1e85
+# %% ../nbs/04_raster_gpu.ipynb #86a38225
 @kernel
-def front_tile(faces, bits, index, count, words, tiles, SIZE: tl.constexpr,
+def sides(px, py, f):
+    "Twice the areas that pixels span with the edges, > 0 inside."
+    ax, ay, bx, by = f.ax - px, f.ay - py, f.bx - px, f.by - py
+    cx, cy, sign = f.cx - px, f.cy - py, tl.where(twice_area(f) > 0, 1., -1.)
+    return (sign*(bx*cy - by*cx), sign*(cx*ay - cy*ax),
+            sign*(ax*by - ay*bx))
+
+@kernel
+def front_tile(faces, bits, index, count, words, tiles,
+               HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
                TILE: tl.constexpr):
     "Number of the nearest face in every pixel of one tile."
     program = tl.program_id(0)
     image, tile = (program//tiles).to(tl.int64), program%tiles
-    row, col = tile_pixels(tile, SIZE, TILE)
-    px, py = pixel(row, col, SIZE)
+    row, col = tile_pixels(tile, WIDTH, TILE)
+    px, py = pixel(row, col, HEIGHT, WIDTH)
     faces += image*count*9
     bits += image*words*tiles + tile
     best, found = 0*px, 0*row - 1
@@ -775,36 +856,38 @@ def front_tile(faces, bits, index, count, words, tiles, SIZE: tl.constexpr,
             word = word ^ bit
             j = w*32 + bit_number(bit)
             f = fetch(faces, j, count)
-            wa, wb, wc = weights(px, py, f)
-            close = wa/f.az + wb/f.bz + wc/f.cz
-            better = (least(wa, wb, wc) >= 0) & (close > best)
+            a, b, c = sides(px, py, f)
+            held = least(a, b, c) >= 0
+            total = tl.where(held, a + b + c, 1.)
+            close = (a/f.az + b/f.bz + c/f.cz)/total
+            better = held & (close > best)
             best = tl.where(better, close, best)
             found = tl.where(better, j, found)
-    p, ok = row*SIZE + col, (row < SIZE) & (col < SIZE)
-    tl.store(index + image*SIZE*SIZE + p, found.to(tl.int64), ok)
+    p, ok = row*WIDTH + col, (row < HEIGHT) & (col < WIDTH)
+    tl.store(index + image*HEIGHT*WIDTH + p, found.to(tl.int64), ok)
 
 @torch.library.custom_op('ssr_nb::front', mutates_args=())
 def front(faces: Tensor, kinds: list[int], soft: list[float]) -> Tensor:
-    "Numbers (B, S, S) of the nearest faces; -1: none."
+    "Numbers (B, H, W) of the nearest faces; -1: none."
     faces, kinds, soft = faces.contiguous(), Kinds(*kinds), Soft(*soft)
     bits = tile_bits(faces, kinds, soft)
     index = front_shape(faces, kinds, soft)
-    side, (_, words, tiles) = tile_side(kinds.size), bits.shape
+    side, (_, words, tiles) = tile_side(kinds), bits.shape
     launch(front_tile, len(faces)*tiles, faces, bits, index, faces.shape[1],
-           words, tiles, SIZE=kinds.size, TILE=side, warps=side*side//64)
+           words, tiles, HEIGHT=kinds.height, WIDTH=kinds.width, TILE=side,
+           warps=side*side//64, fused=False)
     return index
 
 @front.register_fake
 def front_shape(faces, kinds, soft):
     "What `front` will return."
-    size = len(faces), kinds[0], kinds[0]
-    return faces.new_empty(size, dtype=torch.int64)
+    return faces.new_empty(len(faces), *kinds[:2], dtype=torch.int64)
 
-# %% ../nbs/04_raster_gpu.ipynb #3e979ccd
+# %% ../nbs/04_raster_gpu.ipynb #436597db
 def nearest(
     face_vertices: Tensor,  # (B, F, 3, 3) on a GPU
     **options,              # see RasterOptions
-) -> Tensor:                # (B, S, S) int64 face number; -1: none
+) -> Tensor:                # (B, H, W) int64 face number; -1: none
     "The nearest face at every pixel: a z-buffer."
     o = RasterOptions(**{**options, 'distance': 'hard'})
     return front(ready(face_vertices.detach()), *numbers(o))
@@ -812,8 +895,9 @@ def nearest(
 def rasterize(
     face_vertices: Tensor,       # (B, F, 3, 3) on a GPU
     face_colors: Tensor | None,  # (B, F, 3, 3) RGB per corner
+    textures: Tensor | None = None,  # (B, F, R, R, 3) texels; None: white
     **options,                   # see RasterOptions
-) -> Tensor:                     # (B, 4, S, S) RGBA
+) -> Tensor:                     # (B, 4, H, W) RGBA
     "Soft pictures (SoftRas, eq. 1 to 6), by tiles."
     o = RasterOptions(**options)
     if face_colors is None:
@@ -822,5 +906,9 @@ def rasterize(
     if o.color == 'hard':
         alpha = silhouette(faces, **options)
         face = nearest(faces, **options)
-        return paint_nearest(face, faces, colors, alpha, o.background)
-    return paint(faces, colors, *numbers(o))[0]
+        return paint_nearest(face, faces, colors, textures, alpha,
+                             o.background)
+    if textures is None:
+        textures = colors.new_empty(*colors.shape[:2], 0, 0, 3)
+    kinds, soft = numbers(o, textures.shape[2])
+    return paint(faces, colors, ready(textures), kinds, soft)[0]

@@ -2,7 +2,7 @@
 import pytest
 from ssr_nb.raster_cpu import *
 
-# %% nbs/03_raster_cpu.ipynb #6c2a9910
+# %% nbs/03_raster_cpu.ipynb #e7d560e2
 import importlib.util
 import os
 import subprocess
@@ -17,9 +17,9 @@ from hypothesis import given, settings, strategies as st
 from torch.testing import assert_close
 
 from ssr_nb.mesh import InputError
-from ssr_nb.raster import (RasterOptions, reference_nearest, reference_rasterize,
-                           reference_silhouette, soft_rasterize,
-                           soft_silhouette)
+from ssr_nb.raster import (RasterOptions, pixel_grid, reference_nearest,
+                           reference_rasterize, reference_silhouette,
+                           soft_rasterize, soft_silhouette)
 
 def random_faces(*shape, seed=0, size=1.):
     "Triangles (*shape, 3, 3) somewhere in the picture, depths in [2, 3]."
@@ -58,12 +58,13 @@ def test_the_exponential_has_float32_precision():
     assert exp(0.) == 1
 
 
-# %% nbs/03_raster_cpu.ipynb #fd2441d3
+# %% nbs/03_raster_cpu.ipynb #d626eed1
 def test_a_flattened_box_visits_its_pixels_row_by_row():
-    frame = box_frame(3, 5, 4, 64)  # from row 3, column 5, four wide
-    visited = [pixel(i, frame) for i in range(8)]
-    expected = [((2*c + 1 - 64)/64, (64 - 1 - 2*r)/64) for r in (3, 4) for c in (5, 6, 7, 8)]
-    assert_close(torch.tensor(visited), torch.tensor(expected))
+    for height, width in (64, 64), (64, 48), (47, 64):
+        frame = box_frame(3, 5, 4, soft_options(RasterOptions(image_size=(height, width))))  # from row 3, column 5, four wide
+        visited = [pixel(i, frame) for i in range(8)]
+        expected = [((2*c + 1 - width)/64, (height - 1 - 2*r)/64) for r in (3, 4) for c in (5, 6, 7, 8)]
+        assert_close(torch.tensor(visited), torch.tensor(expected))
 
 
 # %% nbs/03_raster_cpu.ipynb #d56b58fa
@@ -148,6 +149,23 @@ def test_random_meshes_equal_the_reference():
     check()
 
 
+# %% nbs/03_raster_cpu.ipynb #6c0df7c8
+def test_texels_equal_the_reference_values_and_gradients():
+    faces = random_faces(2, 8)
+    colors, textures = random_like(faces).sigmoid(), torch.rand(2, 8, 4, 4, 3, generator=torch.Generator().manual_seed(2))
+    for options in (dict(), dict(alpha='sum'), dict(distance='barycentric', sigma=1e-2), dict(color='hard'), dict(image_size=(24, 33)), dict(cull_backfaces=True)):
+        options = {**dict(image_size=32, sigma=1e-3, gamma=1e-2, dist_eps=1e-10), **options}
+        fast, dense = (with_gradients(draw, faces, colors, textures, **options) for draw in (rasterize, reference_rasterize))
+        assert_same(fast, dense)
+        assert_same(fast[:1] + fast[3:], dense[:1] + dense[3:])
+    for side in 1, 2, 7:
+        textures = torch.rand(2, 8, side, side, 3, generator=torch.Generator().manual_seed(side))
+        fast, dense = (with_gradients(draw, faces, colors, textures, image_size=32, sigma=1e-3, gamma=1e-2, dist_eps=1e-10)
+                       for draw in (rasterize, reference_rasterize))
+        assert_same(fast, dense)
+    assert_close(rasterize(faces, colors, torch.ones(2, 8, 3, 3, 3)), rasterize(faces, colors), atol=0, rtol=0)
+
+
 # %% nbs/03_raster_cpu.ipynb #4e167685
 def test_images_that_are_not_square_equal_the_reference_with_their_gradients():
     faces = random_faces(2, 12)
@@ -157,10 +175,21 @@ def test_images_that_are_not_square_equal_the_reference_with_their_gradients():
         assert_same(*(with_gradients(draw, faces, colors, **options) for draw in (soft_rasterize, reference_rasterize)))
 
 
-# %% nbs/03_raster_cpu.ipynb #40eaf08f
-def test_the_z_buffer_finds_the_faces_that_the_reference_finds():
+# %% nbs/03_raster_cpu.ipynb #7911fc85
+def test_the_z_buffer_finds_the_faces_that_the_reference_finds_in_double():
     for faces in (random_faces(2, 20), workload(2, 2)):
-        assert (nearest(faces, image_size=48) == reference_nearest(faces, image_size=48)).float().mean() > .999
+        for size in 48, (31, 48), (48, 1):
+            assert torch.equal(nearest(faces, image_size=size), reference_nearest(faces.double(), image_size=size))
+
+
+# %% nbs/03_raster_cpu.ipynb #56856d38
+def test_the_z_buffer_leaves_no_crack_between_two_halves_of_a_square():
+    square = torch.tensor([[-.75, -.75, 2], [.75, -.75, 2], [.75, .75, 2], [-.75, .75, 2]])
+    for halves in torch.tensor([[[0, 1, 2], [0, 2, 3]], [[0, 1, 3], [1, 3, 2]]]):
+        for size in 4, 8, 16, 24, 64:
+            assert ((nearest(square[halves][None], image_size=size) >= 0) == pixel_grid(size).abs().le(.75).all(1).view(1, size, size)).all()
+        moved = square + .1*random_faces(200, 4)[:, :, 0]*torch.tensor([1, 1, 0.])
+        assert (nearest(moved[:, halves], image_size=64)[:, 20:44, 20:44] >= 0).all()
 
 
 # %% nbs/03_raster_cpu.ipynb #07a9ec31

@@ -2,16 +2,17 @@
 import pytest
 from ssr_nb.render import *
 
-# %% nbs/05_render.ipynb #554652c1
+# %% nbs/05_render.ipynb #5c6cec17
 import math
+import tempfile
 import time
 
 import torch
 from torch.testing import assert_close
 
 from ssr_nb.camera import camera_axes, eye_from_angles, project, viewpoint_ring
-from ssr_nb.mesh import InputError, Mesh, face_vertices, icosphere, vertex_normals
-from ssr_nb.raster import pixel_grid, reference_nearest, reference_rasterize, reference_silhouette
+from ssr_nb.mesh import InputError, Mesh, face_vertices, icosphere, load_mesh, save_mesh, vertex_normals
+from ssr_nb.raster import interpolate, nearest_face, of_nearest, reference_nearest, reference_rasterize, reference_silhouette
 
 device = 'cuda' if torch.cuda.is_available() else 'cpu'
 level = torch.tensor([[2.732, 0., 0.]])  # the eye on the negative z axis
@@ -229,94 +230,63 @@ def test_padded_meshes_look_as_they_do_alone_and_padding_has_no_gradient():
     with pytest.raises(InputError, match='meshes'): pad_meshes([])
 
 
-# %% nbs/05_render.ipynb #72ba1111
+# %% nbs/05_render.ipynb #14f57f12
 def test_the_nearest_face_is_seen_and_the_first_of_equals():
-    triangle = [[-1., -1, 0], [1, -1, 0], [0, 1, 0]]
-    points = torch.tensor(triangle*3) + torch.tensor([[0, 0, z] for z in (3., 2, 2) for _ in range(3)])
-    faces = torch.arange(9).view(3, 3)
-    ids = visible_faces(points, faces, 8)
+    triangle = torch.tensor([[-1., -1, 0], [1, -1, 0], [0, 1, 0]])
+    faces = triangle + torch.tensor([3., 2, 2])[:, None, None]*torch.tensor([0, 0, 1])
+    ids = nearest_face(faces, image_size=8)
     assert set(ids.unique().tolist()) == {-1, 1}
-    assert set(visible_faces(points, faces.flip(0), 8).unique().tolist()) == {-1, 0}
-    assert (visible_faces(points, faces, 8, near=2.5) == torch.where(ids == 1, 0, -1)).all()
-    assert (visible_faces(points, faces, 8, far=1.5) == -1).all()
+    assert set(nearest_face(faces.flip(0), image_size=8).unique().tolist()) == {-1, 0}
+    assert (nearest_face(faces, image_size=8, near=2.5) == torch.where(ids == 1, 0, -1)).all()
+    assert (nearest_face(faces, image_size=8, far=1.5) == -1).all()
 
 
-# %% nbs/05_render.ipynb #4edd7286
-def test_two_halves_of_a_square_leave_no_crack_and_no_pixel_outside():
-    square = torch.tensor([[-.75, -.75, 2], [.75, -.75, 2], [.75, .75, 2], [-.75, .75, 2]])
-    generator = torch.Generator().manual_seed(0)
-    for faces in [[0, 1, 2], [0, 2, 3]], [[0, 1, 3], [1, 3, 2]]:
-        for size in 4, 8, 16, 24, 64:
-            seen = visible_faces(square, torch.tensor(faces), size) >= 0
-            assert seen.sum() == (pixel_grid(size).abs() <= .75).all(1).sum()
-        shifted = square + .1*torch.rand(4, 3, generator=generator)
-        centre = visible_faces(shifted, torch.tensor(faces), 64)[16:48, 16:48]
-        assert (centre >= 0).all()
-
-
-# %% nbs/05_render.ipynb #8331a0bd
+# %% nbs/05_render.ipynb #7f8d2e8a
 def test_the_silhouette_is_that_of_the_reference_rasterizer():
     for mesh in letter(), icosphere(1):
-        points = project(.6*mesh.vertices, viewpoint_ring(3))
-        options = dict(image_size=48, distance='hard', alpha='hard')
-        expected = reference_silhouette(face_vertices(points.double(), mesh.faces), **options)
-        assert_close((visible_faces(points, mesh.faces, 48) >= 0).double(), expected)
+        corners = face_vertices(project(.6*mesh.vertices, viewpoint_ring(3)), mesh.faces)
+        expected = reference_silhouette(corners.double(), image_size=48, distance='hard', alpha='hard')
+        assert_close((nearest_face(corners, image_size=48) >= 0).double(), expected)
 
 
-# %% nbs/05_render.ipynb #e37e7894
-def test_images_that_are_not_square_show_the_faces_of_the_reference():
-    points = project(.6*letter().vertices, viewpoint_ring(3))
-    for size in (48, 31), (31, 48), (40, 48), (1, 48):
-        expected = reference_nearest(face_vertices(points.double(), letter().faces), image_size=size)
-        seen = visible_faces(points, letter().faces, size)
-        assert seen.shape == (3, *size) and (seen == expected).float().mean() > .99
-
-
-# %% nbs/05_render.ipynb #9e4835c7
+# %% nbs/05_render.ipynb #56d298d8
 def test_a_closed_surface_shows_the_same_without_its_backs():
-    points = project(.5*icosphere(2).vertices, viewpoint_ring(3))
-    both = visible_faces(points, icosphere(2).faces)
-    assert (both == visible_faces(points, icosphere(2).faces, cull_backfaces=True)).all()
-    assert (visible_faces(points, icosphere(2).faces.flip(1), cull_backfaces=True) != both).any()
+    ball = icosphere(2)
+    corners = face_vertices(project(.5*ball.vertices, viewpoint_ring(3)), ball.faces)
+    both = nearest_face(corners)
+    assert (both == nearest_face(corners, cull_backfaces=True)).all()
+    assert (nearest_face(corners.flip(-2), cull_backfaces=True) != both).any()
 
 
-# %% nbs/05_render.ipynb #196febf6
-def test_faces_behind_the_eye_or_through_the_near_plane_or_beyond_all_numbers_do_no_harm():
-    wild = torch.tensor([[0., 0, 2], [1, 0, 2], [0, 1, -2], [1e30, 1e30, 2], [-1e30, 1, 2], [0, -1e30, 2], [0, 0, 0], [torch.nan, 0, 2]])
-    faces = torch.tensor([[0, 1, 2], [0, 1, 6], [0, 1, 7], [0, 0, 0], [0, 1, 1], [3, 4, 5]])
-    ids = visible_faces(wild, faces, 16)
-    assert set(ids.unique().tolist()) <= {-1, 5}
+# %% nbs/05_render.ipynb #5dae9b8e
+def test_faces_behind_the_eye_or_through_the_near_plane_or_out_of_all_bounds_do_no_harm():
+    wild = torch.tensor([[0., 0, 2], [1, 0, 2], [0, 1, -2], [1e15, 1e15, 2], [-1e15, 1, 2], [0, -1e15, 2], [0, 0, 0]])
+    faces = torch.tensor([[0, 1, 2], [0, 1, 6], [0, 0, 0], [0, 1, 1], [3, 4, 5]])
+    assert set(nearest_face(wild[faces], image_size=16).unique().tolist()) <= {-1, 4}
+    with pytest.raises(InputError, match='face_vertices.*NaN'): nearest_face(wild[faces]*math.nan)
 
 
-# %% nbs/05_render.ipynb #3e58d6aa
-def test_in_perspective_the_middle_of_the_screen_is_not_the_middle_of_the_face():
-    ramp = torch.tensor([[-1., -1, 1], [1, -1, 1], [1, 1, 3], [-1, 1, 3]])   # a floor from depth 1 to 3
-    faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
-    ids = visible_faces(ramp, faces, 3)
-    far_share = interpolate(ramp, faces, ids, torch.tensor([[0.], [0], [1], [1]]))
-    depth = interpolate(ramp, faces, ids, ramp[:, 2:])
-    assert_close(depth[1, 1], torch.tensor([1.5]))          # 1/z = (1/1 + 1/3)/2
-    assert_close(far_share[1, 1], torch.tensor([.25]))      # depth 1.5 is a quarter of the way from 1 to 3
-
-
-# %% nbs/05_render.ipynb #68edf5d6
+# %% nbs/05_render.ipynb #d03d59ef
 def test_depth_and_color_have_the_gradient_of_finite_differences():
     mesh = icosphere(0)
-    points = project(.5*mesh.vertices.double(), viewpoint_ring(2).double()).requires_grad_()
-    values = torch.rand(12, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
-    ids = visible_faces(points, mesh.faces, 5)
-    assert torch.autograd.gradcheck(lambda p, v: interpolate(p, mesh.faces, ids, v), (points, values))
+    corners = face_vertices(project(.5*mesh.vertices.double(), viewpoint_ring(2).double()), mesh.faces).requires_grad_()
+    values = torch.rand(2, 20, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    ids = nearest_face(corners, image_size=5)
+    assert torch.autograd.gradcheck(lambda c, v: interpolate(ids, c, v, True), (corners, values))
 
 
-# %% nbs/05_render.ipynb #1661fd2f
-def test_colors_agree_with_the_reference_rasterizer_at_its_hard_limit():
-    mesh = letter()
-    points = project(mesh.vertices, viewpoint_ring(2)).double()
-    colors = mesh.vertex_colors.double()
-    options = dict(image_size=24, distance='hard', alpha='hard', color='hard')
-    expected = reference_rasterize(face_vertices(points, mesh.faces), face_vertices(colors, mesh.faces).expand(2, -1, -1, -1), **options)
-    ours = interpolate(points, mesh.faces, visible_faces(points, mesh.faces, 24), colors)
-    assert_close(ours, expected[:, :3].permute(0, 2, 3, 1))
+# %% nbs/05_render.ipynb #f20490c0
+def test_a_color_given_in_perspective_is_that_of_the_place_in_the_world():
+    mesh, ring = letter(), viewpoint_ring(2)
+    corners = face_vertices(project(mesh.vertices, ring), mesh.faces)
+    ids = nearest_face(corners, image_size=24)
+    places = face_vertices(mesh.vertices, mesh.faces)
+    place = interpolate(ids, corners, places, perspective=True)                 # a point of the object at every pixel
+    back = project(place.flatten(1, 2), ring).unflatten(1, (24, 24))
+    grid = (2*torch.arange(24) + 1 - 24)/24
+    seen = ids >= 0
+    assert_close(back[..., 0][seen], grid.expand(2, 24, 24)[seen], atol=1e-4, rtol=0)
+    assert_close(back[..., 1][seen], -grid[:, None].expand(2, 24, 24)[seen], atol=1e-4, rtol=0)
 
 
 # %% nbs/05_render.ipynb #f53814b8
@@ -433,6 +403,47 @@ def test_eighty_thousand_faces_are_drawn_from_24_sides_within_seconds():
     assert_close(area, torch.full((24,), outline, dtype=torch.float64), rtol=3e-3, atol=0)
 
 
+# %% nbs/05_render.ipynb #dde6ebad
+def test_each_face_shows_its_own_patch_and_shading_multiplies_it():
+    mesh, ring = Mesh(*box([-.3, -.3, -.3], [.3, .3, .3])), viewpoint_ring(4)
+    colors = torch.rand(12, 1, 1, 3, generator=torch.Generator().manual_seed(0))
+    ids = nearest_face(face_vertices(project(mesh.vertices, ring), mesh.faces), image_size=48)
+    lit = SoftRenderer(48).brightness(mesh.vertices.expand(4, -1, -1), mesh.faces, ring)[..., 0]
+    for color in 'softmax', 'hard':
+        picture = SoftRenderer(48, sigma=1e-8, gamma=1e-6, color=color)(mesh.vertices, mesh.faces, ring, face_textures=colors.expand(12, 3, 3, 3))
+        expected = torch.where((ids >= 0)[..., None], colors[ids, 0, 0]*of_nearest(lit, ids), 0.).movedim(-1, 1)
+        assert ((picture[:, :3] - expected).abs().amax(1) < 1e-3).float().mean() > .98
+
+
+# %% nbs/05_render.ipynb #cfc43b63
+def test_one_patch_serves_many_views_and_wrong_patches_are_named():
+    ball, ring = icosphere(1), viewpoint_ring(3)
+    texels = torch.rand(80, 2, 2, 3, generator=torch.Generator().manual_seed(0))
+    renderer = SoftRenderer(16, sigma=1e-3)
+    one, each = (renderer(.4*ball.vertices, ball.faces, ring, face_textures=t) for t in (texels, texels.expand(3, -1, -1, -1, -1)))
+    assert_close(one, each, atol=0, rtol=0)
+    for wrong in texels[:7], texels[..., :2], texels[:, 0], texels.expand(2, -1, -1, -1, -1):
+        with pytest.raises(InputError, match='face_textures'): renderer(.4*ball.vertices, ball.faces, ring, face_textures=wrong)
+
+
+# %% nbs/05_render.ipynb #824f5273
+def test_a_textured_obj_is_drawn_softly_as_it_is_crisply_and_its_image_has_a_gradient():
+    corners, faces = box([-.3, -.3, -.3], [.3, .3, .3])
+    uvs = torch.tensor([[0., 0], [1, 0], [1, 1], [0, 1]])
+    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)), 32, mode='bilinear')[0].permute(1, 2, 0)
+    given = Mesh(corners, faces, uvs=uvs, face_uvs=torch.tensor([[0, 1, 2], [0, 2, 3]]).repeat(6, 1), texture=texture)
+    with tempfile.TemporaryDirectory() as folder:
+        save_mesh(given, f'{folder}/box.obj')
+        mesh = load_mesh(f'{folder}/box.obj')
+    image, ring = mesh.texture.clone().requires_grad_(), viewpoint_ring(4)
+    patches = face_patches(image, mesh.uvs, mesh.face_uvs, 32)
+    soft = SoftRenderer(48, sigma=1e-6)(mesh.vertices, mesh.faces, ring, face_textures=patches)
+    crisp = render_views(mesh, ring, 48)/255
+    assert (soft - crisp).detach().abs().mean() < .01
+    soft[:, 0].sum().backward()
+    assert image.grad[..., 0].sum() > 10 and image.grad[..., 1:].abs().sum() == 0
+
+
 # %% nbs/05_render.ipynb #50bf4fab
 def test_a_soft_textured_picture_at_its_hard_limit_is_the_crisp_one():
     corners = torch.tensor([[-.4, -.4, 0], [.4, -.4, 0], [.4, .4, .3], [-.4, .4, .3]])
@@ -470,12 +481,12 @@ def test_the_gradient_of_a_textured_picture_matches_finite_differences():
         assert torch.autograd.gradcheck(draw, (vertices, texture, uvs), atol=1e-4)
 
 
-# %% nbs/05_render.ipynb #497c357e
-def test_each_face_has_the_color_of_its_own_patch():
+# %% nbs/05_render.ipynb #fe0543c0
+def test_each_face_has_the_color_of_its_own_square():
     mesh = Mesh(*box([-.3, -.3, -.3], [.3, .3, .3]))
     colors = torch.rand(12, 3, generator=torch.Generator().manual_seed(0))
     renderer = SoftRenderer(48, light=Light(1, 0))
-    ids = visible_faces(project(mesh.vertices, viewpoint_ring(4)), mesh.faces, 48)
+    ids = nearest_face(face_vertices(project(mesh.vertices, viewpoint_ring(4)), mesh.faces), image_size=48)
     for size in 1, 3:
         uvs, face_uvs, (height, width) = patch_uvs(12, size)
         texture = torch.zeros(height, width, 3)
