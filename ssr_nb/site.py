@@ -328,7 +328,7 @@ def contents(
     return '\n'.join(toctree(pages, caption)
                      for caption, pages in parts.items() if pages)
 
-# %% ../nbs/91_site.ipynb #b916e29e
+# %% ../nbs/91_site.ipynb #9dac5dc4
 SETTINGS = {
     'project': 'ssr_nb', 'html_title': 'ssr_nb',
     'extensions': ['myst_nb'], 'html_theme': 'sphinx_book_theme',
@@ -338,6 +338,7 @@ SETTINGS = {
     'html_static_path': ['_static'], 'html_css_files': ['book.css'],
     'mathjax_path': 'mathjax/tex-svg-full.js',
     'html_copy_source': False, 'html_show_sphinx': False,
+    'html_show_search_summary': False,  # fetched: a file may not do that
     'html_context': {'default_mode': 'auto'},
     'html_theme_options': {'use_download_button': False,
                            'use_fullscreen_button': False}}
@@ -403,18 +404,21 @@ def write_sources(
     (static/'book.css').write_text(STYLE)
     shutil.copy(mathjax(), static/'mathjax')
 
-# %% ../nbs/91_site.ipynb #6435a4cb
+# %% ../nbs/91_site.ipynb #f6643271
 def build_site(
     root: Path,  # the project
     out: Path,   # what was there is replaced
 ):
-    "Print the book to out/index.html. CalledProcessError at a dead link."
+    "Print the book to out/index.html. RuntimeError names a dead link."
     with tempfile.TemporaryDirectory() as tmp:
         book, built = Path(tmp)/'book', Path(tmp)/'built'
         write_sources(root, book)
-        subprocess.run([sys.executable, '-m', 'sphinx', '-W', '--keep-going',
-                        '-q', '-d', f'{tmp}/doctrees', '-b', 'html',
-                        str(book), str(built)], check=True)
+        printed = subprocess.run(
+            [sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q',
+             '-d', f'{tmp}/doctrees', '-b', 'html', str(book), str(built)],
+            capture_output=True, text=True)
+        if printed.returncode:
+            raise RuntimeError(printed.stderr.replace(f'{book}/', ''))
         if out.exists(): shutil.rmtree(out)
         shutil.copytree(built, out)
 
@@ -449,7 +453,7 @@ def dead_links(
             if not found: dead.append(f'{path.relative_to(site)}: {link}')
     return dead
 
-# %% ../nbs/91_site.ipynb #084e7cad
+# %% ../nbs/91_site.ipynb #df5206a0
 def docs():
     "Console script `ssr_nb_docs`: the book as a site without a network."
     parser = argparse.ArgumentParser(description=docs.__doc__)
@@ -460,7 +464,8 @@ def docs():
     args = parser.parse_args()
     if not (args.root/'settings.ini').exists():
         sys.exit(f'--root {args.root}: no settings.ini there')
-    build_site(args.root.resolve(), args.out)
+    try: build_site(args.root.resolve(), args.out)
+    except (RuntimeError, OSError, ValueError) as reason: sys.exit(str(reason))
     print(args.out/'index.html')
 
 # %% ../nbs/91_site.ipynb #64004c01

@@ -34,6 +34,14 @@ def lab(root):
     with serve_lab(root/'nbs') as served: yield served
 
 
+@pytest.fixture(scope='session')
+def site(root, tmp_path_factory):
+    from ssr_nb.site import build_site
+    out = tmp_path_factory.mktemp('book')/'site'
+    build_site(root, out)
+    return out
+
+
 def pytest_configure(config):
     config.addinivalue_line('markers', 'slow: takes more than a few seconds')
     config.addinivalue_line('markers', 'browser: needs Chromium; make test-browser')
