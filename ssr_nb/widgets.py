@@ -4,15 +4,22 @@
 
 # %% auto #0
 __all__ = ['MOST_UPLOAD', 'ELEMENTS_JS', 'LINK_JS', 'SLIDER_JS', 'CHOICE_JS', 'ACTS_JS', 'PICTURES_JS', 'PANEL_JS', 'SHELL_JS',
-           'CSS', 'Number', 'slider', 'choice', 'toggle', 'words', 'button', 'upload', 'picture', 'encode', 'decode',
-           'described', 'one_thread', 'Panel', 'still']
+           'CSS', 'SHOWS', 'DRAWN', 'WANTED', 'SHADERS_JS', 'CAMERA_JS', 'SCENE_JS', 'ARROWS_JS', 'HAND_JS', 'MESH_JS',
+           'MESH_VIEW_JS', 'MESH_FILES', 'IMAGE_FILES', 'Number', 'slider', 'choice', 'toggle', 'words', 'button',
+           'upload', 'picture', 'encode', 'decode', 'described', 'one_thread', 'Panel', 'still', 'Look',
+           'corner_values', 'soft_picture', 'target_mask', 'silhouette_force', 'force_colors', 'force_arrows',
+           'painted', 'mesh_tables', 'MeshPanel', 'read_upload', 'Seen', 'see', 'MeshViewer', 'Reconstruction',
+           'silhouette_sheet', 'reconstruct', 'path_inside', 'ReconstructionPanel']
 
-# %% ../nbs/15_widgets.ipynb #6411c055
+# %% ../nbs/15_widgets.ipynb #1c4835f0
 import base64
 import io
+import json
 import math
+import re
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,12 +31,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from .camera import viewpoint_ring
-from .evaluate import png_bytes
+from .camera import eye_from_angles, viewpoint_ring
+from .data import load_image, open_picture
+from .evaluate import png_bytes, straight_alpha, tinted
 from .losses import silhouette_iou_loss
-from .mesh import InputError, Mesh, load_mesh, vertex_normals
-from .render import SoftRenderer, facing_normals, render_views, shade
-from .render import soft_rasterize
+from .mesh import (InputError, Mesh, face_vertices, icosphere,
+                         load_mesh, normalize, save_mesh, vertex_normals)
+from .reconstruct import Reconstructor
+from .render import (Light, SoftRenderer, facing_normals, render_views,
+                           soft_rasterize)
 
 # %% ../nbs/15_widgets.ipynb #9a23da64
 class Number(traitlets.Float):
@@ -94,7 +104,7 @@ def upload(
         return method
     return mark
 
-# %% ../nbs/15_widgets.ipynb #a7b7c71d
+# %% ../nbs/15_widgets.ipynb #d7f2408b
 def picture(
     label: str,        # what is said above it, and instead of it
     width: int = 256,  # CSS pixels in the browser
@@ -104,7 +114,7 @@ def picture(
                                  picture=dict(label=label, width=width))
 
 def encode(
-    pixels: np.ndarray,  # (H, W) or (H, W, 3) uint8
+    pixels: np.ndarray,  # (H, W), (H, W, 3) or (H, W, 4) uint8
 ) -> bytes:              # a PNG file
     "Pixels as a file, quickly rather than tightly packed."
     buffer = io.BytesIO()
@@ -295,7 +305,7 @@ function pictures(link) {
 }
 """
 
-# %% ../nbs/15_widgets.ipynb #6211760c
+# %% ../nbs/15_widgets.ipynb #bd79c826
 PANEL_JS = """
 const KINDS = {slider, choice, toggle, words, button, upload};
 function controls(link) {
@@ -312,7 +322,7 @@ function line(link, name, attributes) {
 function panel(...views) {
   return {render({model, el}) {
     const link = new Link(model);
-    const shown = views.flatMap(view => view(link));
+    const shown = views.flatMap(view => view(link) ?? []);
     el.append(make('div', {class: 'ssr', 'data-testid': 'panel'},
       make('div', {class: 'ssr-views'}, ...shown),
       line(link, 'caption', {}),
@@ -372,7 +382,7 @@ def one_thread():
     try: yield
     finally: torch.set_num_threads(before)
 
-# %% ../nbs/15_widgets.ipynb #5393030c
+# %% ../nbs/15_widgets.ipynb #60bdf49d
 class Panel(anywidget.AnyWidget):
     "The shell of a widget: state in, pictures and numbers out."
     _css = CSS
@@ -387,8 +397,8 @@ class Panel(anywidget.AnyWidget):
         super().__init__(**state)
         self.controls = described(self, 'control')
         self.pictures = described(self, 'picture')
-        self.state_names = [c['name'] for c in self.controls
-                            if self.has_trait(c['name'])]
+        self.state_names = [name for name, trait in self.traits().items()
+                            if {'control', 'state'} & set(trait.metadata)]
         self.drawn = None
         self.observe(self.follow, self.state_names)
         self.on_msg(self.answer)
@@ -399,7 +409,7 @@ class Panel(anywidget.AnyWidget):
         raise NotImplementedError
 
     def state(self) -> dict:
-        "The values that the controls show."
+        "The values on which the pictures depend."
         return {name: getattr(self, name) for name in self.state_names}
 
     def draw(self):
@@ -413,6 +423,10 @@ class Panel(anywidget.AnyWidget):
     def follow(self, change):
         "Draw after a change, unless this state is drawn already."
         if self.state() != self.drawn: self.draw()
+
+    def stills(self) -> dict:  # name of a picture: its PNG file
+        "The pictures that a saved notebook keeps."
+        return {p['name']: getattr(self, p['name']) for p in self.pictures}
 
     def _repr_mimebundle_(self, **kwargs):
         "The living widget, a still picture of it, and its caption."
@@ -448,13 +462,14 @@ class Panel(anywidget.AnyWidget):
                 else: act(str(content['file']), bytes(buffers[0]))
         except (InputError, traitlets.TraitError): pass
 
-# %% ../nbs/15_widgets.ipynb #45e46835
+# %% ../nbs/15_widgets.ipynb #92f2c170
 def still(
     panel: Panel,
 ) -> Figure:
     "The pictures of a panel side by side, and its caption."
-    shown = [(p, decode(getattr(panel, p['name']))) for p in panel.pictures
-             if getattr(panel, p['name'])]
+    stills = panel.stills()
+    shown = [(p, decode(stills[p['name']])) for p in panel.pictures
+             if stills[p['name']]]
     widths = [p['width'] for p, _ in shown]
     figure = Figure(figsize=(sum(widths)/90, max(widths)/90 + .6),
                     layout='constrained', facecolor='white')
@@ -465,3 +480,574 @@ def still(
         ax.axis('off')
     figure.supxlabel(panel.caption, fontsize=9)
     return figure
+
+# %% ../nbs/15_widgets.ipynb #a3e2216c
+SHOWS = 'silhouette', 'color', 'depth', 'normals', 'against target'
+
+@dataclass(frozen=True)
+class Look:
+    "From where, and how softly, a mesh is drawn."
+    azimuth: float = 30.      # degrees
+    elevation: float = 20.    # degrees
+    distance: float = 2.732   # from the origin
+    sigma: float = 1e-4       # edge softness, NDC²
+    gamma: float = 1e-4       # softness of the depth order
+    shows: str = 'silhouette' # one of SHOWS
+    force: bool = False       # paint the mesh by what its vertices feel
+    image_size: int = 64      # pixels
+
+    def viewpoint(self) -> Tensor:  # (1, 3)
+        return torch.tensor([[self.distance, self.elevation, self.azimuth]])
+
+    def renderer(self) -> SoftRenderer:
+        return SoftRenderer(self.image_size, self.sigma, self.gamma)
+
+# %% ../nbs/15_widgets.ipynb #08bd08e6
+def corner_values(
+    mesh: Mesh,
+    look: Look,
+) -> Tensor:     # (1, F, 3, 3) in [0, 1]
+    "What the corners of faces carry: color, nearness or direction."
+    vertices, view = mesh.vertices[None], look.viewpoint()
+    if look.shows == 'color':
+        bright = look.renderer().brightness(vertices, mesh.faces, view)
+        own = mesh.vertex_colors
+        own = 1. if own is None else face_vertices(own, mesh.faces)[None]
+        return (bright*own).expand(1, -1, 3, 3).contiguous()
+    if look.shows == 'depth':
+        corners = look.renderer().corners(vertices, mesh.faces, view)
+        near = .5 - (corners[..., 2:] - look.distance)/3**.5
+        return near.clamp(0, 1).expand(-1, -1, -1, 3).contiguous()
+    eye = eye_from_angles(*view.unbind(-1))
+    normals = facing_normals(vertices, mesh.faces, eye)
+    return (normals/2 + .5)[:, :, None].expand(-1, -1, 3, -1).contiguous()
+
+# %% ../nbs/15_widgets.ipynb #8d2c7205
+@torch.no_grad()
+def soft_picture(
+    mesh: Mesh,
+    look: Look,
+    target: Tensor | None = None,  # (S, S) mask, for 'against target'
+) -> np.ndarray:                   # (S, S, 3) uint8
+    "What the rasterizer makes of a mesh, as colors."
+    renderer, view = look.renderer(), look.viewpoint()
+    if look.shows in ('silhouette', 'against target'):
+        mask = renderer.silhouettes(mesh.vertices[None], mesh.faces, view)[0]
+        rgb = mask[..., None].expand(-1, -1, 3)
+        if look.shows == 'against target' and target is not None:
+            both = torch.stack([mask, target.to(mask)], -1)
+            rgb = both @ mask.new_tensor([DRAWN, WANTED])
+    else:
+        corners = renderer.corners(mesh.vertices[None], mesh.faces, view)
+        drawn = soft_rasterize(corners, corner_values(mesh, look),
+                               image_size=look.image_size, sigma=look.sigma,
+                               gamma=look.gamma)
+        rgb = (drawn[0, :3]*drawn[0, 3:]).permute(1, 2, 0)
+    return (255*rgb.clamp(0, 1)).round().byte().numpy()
+
+DRAWN, WANTED = (1., .55, .1), (.1, .45, 1.)  # RGB; together nearly white
+
+# %% ../nbs/15_widgets.ipynb #0ddbb012
+def target_mask(
+    target: Mesh | Tensor,  # an object, or its mask (S, S)
+    look: Look,
+) -> Tensor:                # (S, S) float 0 or 1, or as given
+    "The mask that a silhouette should have, from the same viewpoint."
+    if isinstance(target, Mesh):
+        seen = render_views(target, look.viewpoint(), look.image_size, 1)
+        return (seen[0, 3] > 0).float()
+    side = look.image_size
+    if tuple(target.shape) == (side, side): return target.float()
+    raise InputError(f'target: expected a Mesh or a mask ({side}, {side}), '
+                     f'found {tuple(target.shape)}')
+
+# %% ../nbs/15_widgets.ipynb #a59fcf7d
+def silhouette_force(
+    mesh: Mesh,
+    target: Tensor,  # (S, S) mask
+    look: Look,
+) -> tuple:          # IoU, force (V, 3): minus the gradient of the loss
+    "How far a silhouette is from its target, and what its vertices feel."
+    vertices = mesh.vertices[None].clone().requires_grad_()
+    drawn = look.renderer().silhouettes(vertices, mesh.faces,
+                                        look.viewpoint())
+    loss = silhouette_iou_loss(drawn, target[None])
+    force, = torch.autograd.grad(loss, vertices)
+    return 1 - loss.item(), -force[0]
+
+# %% ../nbs/15_widgets.ipynb #24296b90
+def force_colors(
+    mesh: Mesh,
+    force: Tensor,  # (V, 3)
+) -> Tensor:        # (V, 3) RGB
+    "Orange where a vertex is pushed out, blue where in, grey where not."
+    push = (force*vertex_normals(mesh.vertices, mesh.faces)).sum(-1)
+    share = push.abs()/force.norm(dim=-1).max().clamp(min=1e-30)
+    share = share.sqrt()[:, None]
+    hue = torch.where(push[:, None] > 0, push.new_tensor([DRAWN]),
+                      push.new_tensor([WANTED]))
+    return .72*(1 - share) + share*hue
+
+def force_arrows(
+    force: Tensor,        # (V, 3)
+    longest: float = .15, # of the unit cube
+) -> Tensor:              # (V, 3)
+    "Forces as displacements that can be seen."
+    return force*(longest/force.norm(dim=-1).max().clamp(min=1e-30))
+
+# %% ../nbs/15_widgets.ipynb #325d4d74
+SHADERS_JS = f"const LIGHT = {json.dumps(asdict(Light()))};" + """
+const VERTEX = `#version 300 es
+  in vec3 position, color;
+  uniform mat4 camera;
+  out vec3 world, paint;
+  void main() {
+    world = position;
+    paint = color;
+    gl_Position = camera*vec4(position, 1);
+  }`;
+const FRAGMENT = `#version 300 es
+  precision highp float;
+  in vec3 world, paint;
+  uniform vec3 eye, light;
+  uniform vec2 strength;  // ambient, directional; (1, 0) draws lines
+  out vec4 shade;
+  void main() {
+    vec3 normal = normalize(cross(dFdx(world), dFdy(world)));
+    if (dot(normal, eye - world) < 0.) normal = -normal;
+    float lambert = strength.y > 0. ? max(0., dot(normal, light)) : 0.;
+    shade = vec4(paint*(strength.x + strength.y*lambert), 1);
+  }`;
+"""
+
+# %% ../nbs/15_widgets.ipynb #fd2051ca
+CAMERA_JS = """
+const norm = v => Math.hypot(...v), unit = v => v.map(x => x/norm(v));
+const dot = (a, b) => a.reduce((sum, x, i) => sum + x*b[i], 0);
+const cross = (a, b) => [a[1]*b[2] - a[2]*b[1], a[2]*b[0] - a[0]*b[2],
+                         a[0]*b[1] - a[1]*b[0]];
+function cameraOf(distance, elevation, azimuth, halfAngle = 15) {
+  const [e, a, h] = [elevation, azimuth, halfAngle].map(x => x*Math.PI/180);
+  const eye = [distance*Math.cos(e)*Math.sin(a), distance*Math.sin(e),
+               -distance*Math.cos(e)*Math.cos(a)];
+  const z = unit(eye.map(x => -x)), x = unit([z[2], 0, -z[0]]);
+  const y = cross(z, x), near = .1, far = 100, reach = Math.tan(h);
+  const rows = [x.map(v => v/reach), y.map(v => v/reach),
+                z.map(v => v*(far + near)/(far - near)), z];
+  const shift = rows.map(row => -dot(row, eye));
+  shift[2] -= 2*far*near/(far - near);
+  return {eye, matrix: [0, 1, 2].flatMap(i => rows.map(row => row[i]))
+                                .concat(shift)};  // column by column
+}
+"""
+
+# %% ../nbs/15_widgets.ipynb #40fab5f9
+SCENE_JS = """
+function compile(gl) {
+  const program = gl.createProgram();
+  for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX],
+                              [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, text);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS))
+    throw Error(gl.getProgramInfoLog(program));
+  gl.useProgram(program);
+  return program;
+}
+class Scene {
+  constructor(gl) {
+    this.gl = gl;
+    this.program = compile(gl);
+    this.indices = gl.createBuffer();
+    this.count = 0;
+    gl.enable(gl.DEPTH_TEST);
+    gl.uniform3fv(this.at('light'), unit(LIGHT.direction));
+  }
+  at(name) { return this.gl.getUniformLocation(this.program, name); }
+  feed(name, values) {  // three numbers a vertex
+    const {gl} = this, place = gl.getAttribLocation(this.program, name);
+    this[name] ??= gl.createBuffer();
+    gl.bindBuffer(gl.ARRAY_BUFFER, this[name]);
+    if (values) gl.bufferData(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW);
+    gl.enableVertexAttribArray(place);
+    gl.vertexAttribPointer(place, 3, gl.FLOAT, false, 0, 0);
+  }
+  setFaces(faces) {
+    this.count = faces.length;
+    this.gl.bindBuffer(this.gl.ELEMENT_ARRAY_BUFFER, this.indices);
+    this.gl.bufferData(this.gl.ELEMENT_ARRAY_BUFFER, faces,
+                       this.gl.STATIC_DRAW);
+  }
+  lookFrom({eye, matrix}) {
+    const {gl} = this;
+    gl.viewport(0, 0, gl.canvas.width, gl.canvas.height);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    gl.uniformMatrix4fv(this.at('camera'), false, matrix);
+    gl.uniform3fv(this.at('eye'), eye);
+  }
+  drawFaces() {
+    const {gl} = this;
+    gl.uniform2f(this.at('strength'), LIGHT.ambient, LIGHT.directional);
+    this.feed('position'); this.feed('color');
+    gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_INT, 0);
+  }
+}
+"""
+
+# %% ../nbs/15_widgets.ipynb #b3b895b3
+ARROWS_JS = """
+const inkOf = element => getComputedStyle(element).color
+  .match(/[\\d.]+/g).slice(0, 3).map(x => x/255);
+function arrowLines(vertices, arrows) {
+  const lines = new Float32Array(2*vertices.length);
+  for (let v = 0; v < vertices.length; v += 3)
+    for (let i = 0; i < 3; i++) {
+      lines[2*v + i] = vertices[v + i];
+      lines[2*v + 3 + i] = vertices[v + i] + arrows[v + i];
+    }
+  return lines;
+}
+function drawArrows(scene, vertices, arrows, ink) {
+  const {gl} = scene, lines = arrowLines(vertices, arrows);
+  gl.uniform2f(scene.at('strength'), 1, 0);
+  const buffer = scene.lines ??= gl.createBuffer();
+  const place = gl.getAttribLocation(scene.program, 'position');
+  gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+  gl.bufferData(gl.ARRAY_BUFFER, lines, gl.DYNAMIC_DRAW);
+  gl.vertexAttribPointer(place, 3, gl.FLOAT, false, 0, 0);
+  const color = gl.getAttribLocation(scene.program, 'color');
+  gl.disableVertexAttribArray(color);
+  gl.vertexAttrib3fv(color, ink);
+  gl.drawArrays(gl.LINES, 0, lines.length/3);
+}
+"""
+
+# %% ../nbs/15_widgets.ipynb #d1cc0eff
+HAND_JS = """
+const STEPS = {ArrowLeft: [5, 0, 0], ArrowRight: [-5, 0, 0],
+  ArrowUp: [0, -5, 0], ArrowDown: [0, 5, 0], '+': [0, 0, -.1],
+  '-': [0, 0, .1]};
+function turnBy(link, azimuth, elevation, distance = 0) {
+  const within = name => {
+    const {low, high} = link.get('controls').find(c => c.name === name);
+    return value => Math.min(high, Math.max(low, value));
+  };
+  const around = a => (a + 180 - 360*Math.floor((a + 180)/360)) - 180;
+  link.set({azimuth: around(link.get('azimuth') + azimuth),
+    elevation: within('elevation')(link.get('elevation') + elevation),
+    distance: within('distance')(link.get('distance') + distance)});
+}
+function takeInHand(link, canvas) {
+  canvas.addEventListener('pointerdown', event => {
+    canvas.setPointerCapture(event.pointerId);
+    canvas.focus();
+  });
+  canvas.addEventListener('pointermove', event => {
+    if (canvas.hasPointerCapture(event.pointerId))
+      turnBy(link, -event.movementX/2, event.movementY/2);
+  });
+  canvas.addEventListener('keydown', event => {
+    if (!(event.key in STEPS)) return;
+    event.preventDefault();
+    turnBy(link, ...STEPS[event.key]);
+  });
+}
+"""
+
+# %% ../nbs/15_widgets.ipynb #8c14fdfc
+MESH_JS = """
+const numbers = (Type, bytes) => new Type(bytes.buffer.slice(
+  bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+function meshView(link) {
+  const canvas = reachable('canvas', 'mesh', {tabindex: 0, role: 'img',
+    'aria-label': 'mesh: drag, or use arrow keys, plus and minus',
+    width: 512, height: 512, style: 'width: 256px; cursor: grab'});
+  const gl = canvas.getContext('webgl2', {preserveDrawingBuffer: true});
+  const figure = make('figure', {}, make('figcaption', {}, 'mesh'), canvas);
+  const giveUp = () => {
+    figure.hidden = true;
+    link.set({webgl: false});
+  };
+  if (!gl) return giveUp();
+  canvas.addEventListener('webglcontextlost', giveUp);
+  const scene = new Scene(gl);
+  const draw = () => {
+    scene.lookFrom(cameraOf(...['distance', 'elevation', 'azimuth']
+      .map(name => link.get(name))));
+    scene.drawFaces();
+    const arrows = numbers(Float32Array, link.get('arrows'));
+    if (arrows.length) drawArrows(scene,
+      numbers(Float32Array, link.get('vertices')), arrows, inkOf(canvas));
+  };
+  link.follow(['vertices', 'faces', 'colors', 'arrows'], () => {
+    scene.feed('position', numbers(Float32Array, link.get('vertices')));
+    scene.feed('color', numbers(Float32Array, link.get('colors')));
+    scene.setFaces(numbers(Uint32Array, link.get('faces')));
+    if (canvas.isConnected) draw();
+  });
+  for (const name of ['azimuth', 'elevation', 'distance'])
+    link.on(`change:${name}`, draw);
+  requestAnimationFrame(draw);  // once it has a color to inherit
+  takeInHand(link, canvas);
+  link.ends.push(() => {
+    canvas.removeEventListener('webglcontextlost', giveUp);
+    gl.getExtension('WEBGL_lose_context')?.loseContext();
+  });
+  return figure;
+}
+"""
+MESH_VIEW_JS = (SHELL_JS + SHADERS_JS + CAMERA_JS + SCENE_JS + ARROWS_JS
+                + HAND_JS + MESH_JS)
+
+# %% ../nbs/15_widgets.ipynb #ae7eeb42
+def painted(
+    mesh: Mesh,
+) -> Mesh:       # with vertex colors
+    "The mesh, grey if it has no colors of its own."
+    return tinted(mesh, '#cccccc') if mesh.vertex_colors is None else mesh
+
+def mesh_tables(
+    mesh: Mesh,              # painted
+    arrows: Tensor | None,   # (V, 3) displacements
+) -> dict:                   # name of a trait: its bytes
+    "A mesh as the browser's typed arrays hold it."
+    def table(values, dtype):
+        return values.detach().cpu().numpy().astype(dtype).tobytes()
+    return {'vertices': table(mesh.vertices, '<f4'),
+            'faces': table(mesh.faces, '<u4'),
+            'colors': table(mesh.vertex_colors, '<f4'),
+            'arrows': b'' if arrows is None else table(arrows, '<f4')}
+
+# %% ../nbs/15_widgets.ipynb #66a7b05f
+class MeshPanel(Panel):
+    "A panel with a mesh to turn."
+    azimuth = slider(30., -180., 180., 1., 'azimuth', '°')
+    elevation = slider(20., -89., 89., 1., 'elevation', '°')
+    distance = slider(2.732, 2., 6., .05, 'distance')
+    solid = picture('mesh')  # drawn by Python, without WebGL only
+    webgl = traitlets.Bool(True).tag(sync=True, state=True)
+    vertices = traitlets.Bytes().tag(sync=True)  # (V, 3) float32
+    faces = traitlets.Bytes().tag(sync=True)     # (F, 3) uint32
+    colors = traitlets.Bytes().tag(sync=True)    # (V, 3) float32
+    arrows = traitlets.Bytes().tag(sync=True)    # (V, 3) float32, or empty
+    _esm = MESH_VIEW_JS + 'export default panel(meshView, pictures);'
+
+    def hold(self, mesh: Mesh, arrows: Tensor | None = None) -> dict:
+        "What the browser needs to turn a mesh."
+        self.held = painted(mesh)
+        solid = b'' if self.webgl else self.solid_picture()
+        return mesh_tables(self.held, arrows) | {'solid': solid}
+
+    def solid_picture(self) -> bytes:
+        "The mesh as the browser shows it, but for the arrows."
+        view = torch.tensor([[self.distance, self.elevation, self.azimuth]])
+        drawn = render_views(self.held, view, 256, 2).numpy()[0]
+        return encode(straight_alpha(drawn).transpose(1, 2, 0))
+
+    def stills(self):
+        return super().stills() | {'solid': self.solid_picture()}
+
+# %% ../nbs/15_widgets.ipynb #fdb0bf1d
+MESH_FILES = '.obj', '.glb', '.off', '.ply', '.stl'
+IMAGE_FILES = '.png', '.webp', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff'
+
+def read_upload(
+    name: str,                # as the browser names the file
+    content: bytes,
+    accept: tuple[str, ...],  # suffixes
+    read: Callable,           # path -> what the file holds
+):
+    "What `read` makes of a file; InputError names it. Nothing is kept."
+    name = Path(name).name[:80]
+    suffix = Path(name).suffix.lower()
+    if suffix not in accept:
+        raise InputError(f'{name}: expected a file of {" ".join(accept)}')
+    if not 0 < len(content) <= MOST_UPLOAD:
+        raise InputError(f'{name}: expected up to {MOST_UPLOAD >> 20} MB, '
+                         f'found {len(content)} bytes')
+    with TemporaryDirectory() as folder:
+        path = Path(folder)/f'upload{suffix}'
+        path.write_bytes(content)
+        try: return read(path)
+        except InputError as error:
+            said = str(error).replace(str(path), name)
+            raise InputError(said) from None
+
+# %% ../nbs/15_widgets.ipynb #d74745ae
+@dataclass(frozen=True)
+class Seen:
+    "All that the mesh viewer shows."
+    mesh: Mesh             # with vertex colors
+    pixels: np.ndarray     # (S, S, 3) uint8, what the rasterizer draws
+    arrows: Tensor | None  # (V, 3), when forces are shown
+    caption: str
+
+def see(
+    mesh: Mesh,
+    target: Mesh | Tensor,  # what the silhouette should be
+    look: Look,
+) -> Seen:
+    "A mesh from one viewpoint: sharp, soft, and what it feels."
+    V, F = len(mesh.vertices), len(mesh.faces)
+    if not look.force and look.shows != 'against target':
+        return Seen(painted(mesh), soft_picture(mesh, look), None,
+                    f'{V:,} vertices, {F:,} faces')
+    mask = target_mask(target, look)
+    iou, force = silhouette_force(mesh, mask, look)
+    felt = (force != 0).any(-1).float().mean().item()
+    pixels = soft_picture(mesh, look, mask)
+    said = (f'IoU with the target {iou:.3f}; '
+            f'{felt:.0%} of {V:,} vertices feel a force')
+    if not look.force: return Seen(painted(mesh), pixels, None, said)
+    colored = Mesh(mesh.vertices, mesh.faces, force_colors(mesh, force))
+    return Seen(colored, pixels, force_arrows(force), said)
+
+# %% ../nbs/15_widgets.ipynb #622f2cb5
+class MeshViewer(MeshPanel):
+    "A mesh to turn, its soft picture, and the force on each vertex."
+    sigma = slider(1e-4, 1e-6, 1e-2, .1, 'sigma', log=True)
+    gamma = slider(1e-4, 1e-6, 1e-1, .1, 'gamma', log=True)
+    shows = choice(SHOWS, 'picture')
+    force = toggle(False, 'force on each vertex')
+    soft = picture('what the rasterizer draws')
+
+    def __init__(
+        self,
+        mesh: Mesh | None = None,    # None: a sphere of 642 vertices
+        target: Mesh | Tensor | None = None,  # None: the mesh itself
+        image_size: int = 64,        # pixels of the soft picture
+        **state,                     # azimuth=…, sigma=…: see Look
+    ):
+        sphere = icosphere(3)
+        self.mesh = mesh or Mesh(.4*sphere.vertices, sphere.faces)
+        self.target, self.image_size = target, image_size
+        super().__init__(**state)
+
+    def look(self) -> Look:
+        "The sliders as a state."
+        return Look(self.azimuth, self.elevation, self.distance, self.sigma,
+                    self.gamma, self.shows, self.force, self.image_size)
+
+    def show(self):
+        target = self.mesh if self.target is None else self.target
+        seen = see(self.mesh, target, self.look())
+        return self.hold(seen.mesh, seen.arrows) | {
+            'soft': encode(seen.pixels), 'caption': seen.caption}
+
+    @upload('load a mesh', MESH_FILES)
+    def load(self, name: str, content: bytes):
+        "Show the mesh of a file, scaled into the unit cube."
+        self.mesh = normalize(read_upload(name, content, MESH_FILES,
+                                          load_mesh))
+        self.draw()
+
+    @button('take this mesh as target')
+    def aim(self):
+        "What is shown now is what the next mesh should look like."
+        self.target = self.mesh
+        self.draw()
+
+# %% ../nbs/15_widgets.ipynb #7d42db8c
+@dataclass(frozen=True)
+class Reconstruction:
+    "An image, and what a network makes of it."
+    image: np.ndarray   # (4, S, S) uint8, as the network sees it
+    mesh: Mesh
+    sheet: np.ndarray   # (4·64, 6·64) uint8, silhouettes all around
+
+def silhouette_sheet(
+    mesh: Mesh,
+    columns: int = 6,
+    size: int = 64,       # pixels of each silhouette
+) -> np.ndarray:          # (24/columns·size, columns·size) uint8
+    "Silhouettes from the ring of 24 viewpoints, row by row."
+    ring = viewpoint_ring()
+    vertices = mesh.vertices.expand(len(ring), -1, -1)
+    masks = SoftRenderer(size, 1e-5).silhouettes(vertices, mesh.faces, ring)
+    rows = (255*masks).round().byte().unflatten(0, (-1, columns))
+    return rows.transpose(1, 2).flatten(2).flatten(0, 1).numpy()
+
+def reconstruct(
+    model: Reconstructor,
+    image,           # whatever `load_image` takes
+    mask=None,       # where the image has no alpha
+) -> Reconstruction:
+    "One image through the network. InputError without a mask."
+    pixels = load_image(image, mask, model.architecture['image_size'])
+    mesh = model.predict(pixels)
+    return Reconstruction(pixels.numpy(), mesh, silhouette_sheet(mesh))
+
+# %% ../nbs/15_widgets.ipynb #872cdb40
+def path_inside(
+    folder: Path,   # exists
+    name: str,      # without suffix, from a stranger
+    suffix: str,    # .obj or .glb
+) -> Path:          # a file that does not exist yet
+    "Where a mesh may be saved. InputError for any other name."
+    if not re.fullmatch(r'\w[\w -]{0,79}', name):
+        raise InputError('file name: expected letters, digits, spaces, - '
+                         f'and _, found {name[:80]!r}')
+    path = folder/f'{name}{suffix}'
+    if path.exists() or path.is_symlink():
+        raise InputError(f'{path.name}: exists already; choose another name')
+    return path
+
+# %% ../nbs/15_widgets.ipynb #20d083bc
+class ReconstructionPanel(MeshPanel):
+    "Drop an image, turn the mesh, save it."
+    image = picture('image', width=128)
+    sheet = picture('silhouettes, azimuth 0°, -15°, … row by row', width=384)
+    name = words('mesh', 'file name')
+    kind = choice(('.obj', '.glb'), 'file format')
+
+    def __init__(
+        self,
+        model: Reconstructor,
+        image,          # whatever `load_image` takes
+        folder='.',     # where meshes are saved
+        **state,        # azimuth=…, elevation=…, distance=…
+    ):
+        self.model, self.folder = model, Path(folder)
+        if not self.folder.is_dir():
+            raise InputError(f'{folder}: no such folder')
+        self.result, self.saved = reconstruct(model, image), ''
+        super().__init__(**state)
+
+    def show(self):
+        pixels = straight_alpha(self.result.image).transpose(1, 2, 0)
+        said = f'{self.result.mesh!r}{self.saved}'
+        return self.hold(self.result.mesh) | {
+            'image': encode(pixels), 'sheet': encode(self.result.sheet),
+            'caption': said}
+
+    def take(self, picture, mask=None):
+        "Reconstruct another image."
+        with self.telling(), one_thread():
+            self.result = reconstruct(self.model, picture, mask)
+        self.saved = ''
+        self.draw()
+
+    @upload('an image of one object, the rest transparent', IMAGE_FILES)
+    def open_image(self, name: str, content: bytes):
+        "Reconstruct the image of a file."
+        self.opened = read_upload(name, content, IMAGE_FILES, open_picture)
+        self.take(self.opened)
+
+    @upload('its mask, if nothing is transparent', IMAGE_FILES)
+    def open_mask(self, name: str, content: bytes):
+        "Reconstruct the image again, with a mask from a file."
+        mask = read_upload(name, content, IMAGE_FILES, open_picture)
+        self.take(self.opened, mask)
+
+    @button('save the mesh')
+    def save(self):
+        "Write the mesh into the folder, under the name that is typed."
+        with self.telling():
+            path = path_inside(self.folder, self.name, self.kind)
+            save_mesh(self.result.mesh, path)
+        self.saved = f', saved as {path.name}'
+        self.draw()

@@ -2,17 +2,24 @@
 import pytest
 from ssr_nb.widgets import *
 
-# %% nbs/15_widgets.ipynb #7f726439
+# %% nbs/15_widgets.ipynb #72999811
 import base64
 import io
 import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 import numpy as np
 import pytest
 import torch
 import traitlets
 from PIL import Image
 from torch.testing import assert_close
-from ssr_nb.mesh import InputError
+from ssr_nb.camera import viewpoint_ring
+from ssr_nb.mesh import InputError, Mesh, icosphere, load_mesh, save_mesh
+from ssr_nb.reconstruct import Reconstructor
+from ssr_nb.render import render_views
+from ssr_nb.shapes import make_shape
 
 
 # %% nbs/15_widgets.ipynb #5fc4cd68
@@ -73,3 +80,176 @@ def test_a_saved_notebook_gets_a_still_picture():
     picture_shown = Image.open(io.BytesIO(base64.b64decode(data['image/png']))).convert('L')
     assert data['text/plain'] == 'Dot: black' and 'application/vnd.jupyter.widget-view+json' in data
     assert 100 < picture_shown.width < 600 and .2 < (np.asarray(picture_shown) < 9).mean() < .9
+
+
+# %% nbs/15_widgets.ipynb #1eb6965d
+def test_a_soft_picture_is_sharp_where_sigma_is_small():
+    ball = icosphere(2); ball = Mesh(.4*ball.vertices, ball.faces)
+    sharp = render_views(ball, Look().viewpoint(), 64, 1)[0]
+    soft = soft_picture(ball, Look(sigma=1e-7))
+    assert (abs(soft[..., 0].astype(int) - 255*(sharp[3] > 0).numpy()) > 9).mean() < .005
+    lit = soft_picture(ball, Look(sigma=1e-7, gamma=1e-6, shows='color')).astype(int)
+    inside = (sharp[3] > 0).numpy() & (soft[..., 0] == 255)
+    assert (abs(lit[..., 1] - sharp[1].numpy().astype(int))[inside] <= 2).mean() > .97
+
+
+# %% nbs/15_widgets.ipynb #0b790444
+def test_depth_is_bright_in_front_and_normals_tell_directions():
+    board = Mesh(torch.tensor([[-.5, -.5, 0.], [.5, -.5, 0], [.5, .5, 0], [-.5, .5, 0]]), torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    front = Look(azimuth=0., elevation=0., sigma=1e-7)
+    middle = lambda shows, board=board: soft_picture(board, replace(front, shows=shows))[30, 40]
+    assert abs(middle('depth') - 127.5).max() < 1 and abs(middle('normals') - [127.5, 127.5, 0]).max() < 1  # towards -z, where the eye is
+    near = Mesh(board.vertices - torch.tensor([0, 0, .3]), board.faces)
+    assert abs(middle('depth', near)[0] - 255*(.5 + .3/3**.5)) < 2
+
+
+# %% nbs/15_widgets.ipynb #d8032477
+def test_a_small_sphere_inside_its_target_is_pushed_out_a_large_one_in():
+    ball = icosphere(2)
+    look, aim = Look(sigma=1e-3), target_mask(Mesh(.35*ball.vertices, ball.faces), Look())
+    for size, sign in (.25, 1), (.45, -1):
+        mesh = Mesh(size*ball.vertices, ball.faces)
+        iou, force = silhouette_force(mesh, aim, look)
+        assert 0 < iou < .8
+        push = (force*ball.vertices).sum(-1)
+        assert push.sum()*sign > 0 and (push*sign > -.02*push.abs().max()).all()
+        pushed, colors = push.abs() > .2*push.abs().max(), force_colors(mesh, force)
+        warm = colors[pushed, 0] > colors[pushed, 2]
+        assert warm.all() if sign > 0 else not warm.any()
+
+
+# %% nbs/15_widgets.ipynb #07c87ee8
+def test_a_step_along_the_force_raises_the_iou():
+    ball = icosphere(2); mesh = Mesh(.3*ball.vertices, ball.faces)
+    look = Look(sigma=1e-3)
+    aim = target_mask(make_shape('chair', torch.Generator().manual_seed(0)), look)
+    before, force = silhouette_force(mesh, aim, look)
+    after, _ = silhouette_force(Mesh(mesh.vertices + .1*force_arrows(force), mesh.faces), aim, look)
+    assert after > before + 1e-3
+    assert abs(force_arrows(force).norm(dim=-1).max() - .15) < 1e-6
+    assert (force_arrows(torch.zeros(3, 3)) == 0).all() and (force_colors(mesh, 0*force) == .72).all()
+
+
+# %% nbs/15_widgets.ipynb #c03bad1e
+def test_a_file_from_the_browser_is_read_or_refused_in_one_line_that_names_it():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'ball.glb'
+        save_mesh(icosphere(1), path); content = path.read_bytes()
+    mesh = read_upload('../../Ball.GLB', content, MESH_FILES, load_mesh)
+    assert len(mesh.vertices) == 42
+    refused = [('ball.exe', content, 'ball.exe: expected a file of .obj'), ('ball', content, 'expected a file'),
+               ('empty.obj', b'', 'empty.obj: expected up to 8 MB, found 0 bytes'),
+               ('large.obj', bytes(MOST_UPLOAD + 1), 'large.obj: expected up to 8 MB'),
+               ('a.obj', b'v 0 0 0\nv 0 0 1\nv 0 1 0\nf 1 2 9\n', 'a.obj, line 4: asks for vertex 9'),
+               ('a.glb', b'glTF\x02\x00\x00\x00' + bytes(99), 'a.glb: not a readable .glb file'),
+               ('../../b.ply', b'ply\nformat ascii 1.0\nelement vertex 9\n', 'b.ply: not a readable')]
+    kept = set(Path(tempfile.gettempdir()).iterdir())
+    for name, content, said in refused:
+        with pytest.raises(InputError, match=said) as caught: read_upload(name, content, MESH_FILES, load_mesh)
+        assert '\n' not in str(caught.value) and tempfile.gettempdir() not in str(caught.value)
+    assert not {p for p in set(Path(tempfile.gettempdir()).iterdir()) - kept if list(p.glob('upload*'))}
+
+
+# %% nbs/15_widgets.ipynb #44024d88
+def test_sliders_move_what_is_shown_and_it_is_what_the_function_gives():
+    chair = make_shape('chair', torch.Generator().manual_seed(0))
+    panel = MeshViewer(chair)
+    for changes in ({'azimuth': 100.}, {'elevation': -30.}, {'distance': 4.}, {'sigma': 1e-3}, {'shows': 'color'},
+                    {'gamma': 1e-2}, {'shows': 'depth'}, {'shows': 'normals'}, {'shows': 'against target'}, {'force': True}):
+        before = panel.soft, panel.colors
+        panel.set_state(changes)  # as the browser does
+        seen = see(chair, chair, panel.look())
+        assert (decode(panel.soft) == seen.pixels).all() and panel.caption == seen.caption
+        assert np.array_equal(np.frombuffer(panel.colors, '<f4').reshape(-1, 3), seen.mesh.vertex_colors)
+        assert (panel.soft, panel.colors) != before, changes
+    assert np.array_equal(np.frombuffer(panel.arrows, '<f4').reshape(-1, 3), seen.arrows)
+    assert np.array_equal(np.frombuffer(panel.faces, '<u4').reshape(-1, 3), chair.faces)
+    assert panel.look() == Look(100., -30., 4., 1e-3, 1e-2, 'against target', True, 64)
+
+
+# %% nbs/15_widgets.ipynb #9fcd18c5
+def test_a_browser_without_webgl_gets_a_sharp_picture_from_python():
+    panel = MeshViewer(make_shape('car', torch.Generator().manual_seed(0)))
+    assert panel.solid == b''
+    panel.set_state({'webgl': False})
+    sharp = decode(panel.solid)
+    drawn = render_views(panel.mesh, panel.look().viewpoint(), 256, 2)[0].permute(1, 2, 0).numpy()
+    assert sharp.shape == (256, 256, 4) and (sharp[..., 3] == drawn[..., 3]).all()
+    panel.azimuth = 0.
+    assert (decode(panel.solid) != sharp).any()
+
+
+# %% nbs/15_widgets.ipynb #d02e11a2
+def test_a_mesh_from_the_browser_is_shown_and_may_become_the_target():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'ball.obj'
+        save_mesh(Mesh(100*icosphere(2).vertices, icosphere(2).faces), path); content = path.read_bytes()
+    panel = MeshViewer(sigma=1e-3)
+    panel.answer(panel, {'call': 'load', 'file': 'ball.obj'}, [memoryview(content)])
+    assert panel.caption == '162 vertices, 320 faces' and panel.mesh.vertices.abs().max() < .5
+    panel.answer(panel, {'call': 'aim'}, [])
+    before = panel.frame, panel.soft
+    panel.answer(panel, {'call': 'load', 'file': 'bad.obj'}, [b'v 0 0 0\n'])
+    assert panel.message == 'bad.obj: no faces' and (panel.frame, panel.soft) == before
+    panel.mesh = Mesh(.2*icosphere(1).vertices, icosphere(1).faces); panel.shows = 'against target'
+    assert panel.target is not panel.mesh and 'IoU with the target 0.' in panel.caption and panel.message == ''
+    with pytest.raises(InputError, match='bad.obj'): panel.load('bad.obj', b'v 0 0 0\n')  # Python asked
+    with pytest.raises(KeyError): panel.answer(panel, {'call': '__init__'}, [])  # no control
+    with pytest.raises(InputError, match=r'target: expected a Mesh or a mask \(64, 64\)'):
+        MeshViewer(target=torch.zeros(3, 3), force=True)
+
+
+# %% nbs/15_widgets.ipynb #8e873074
+def test_the_sheet_shows_the_ring_of_viewpoints_row_by_row():
+    cone = Mesh(torch.tensor([[0., .4, 0], [.3, -.4, 0], [-.1, -.4, .3], [-.1, -.4, -.3]]), torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]]))
+    sheet, ring = silhouette_sheet(cone), viewpoint_ring()
+    assert sheet.shape == (256, 384)
+    for view in 0, 5, 6, 23:
+        row, column = divmod(view, 6)
+        shown = sheet[64*row:64*row + 64, 64*column:64*column + 64] > 127
+        truth = render_views(cone, ring[[view]], 64, 1)[0, 3].numpy() > 0
+        assert (shown != truth).mean() < .01 and truth.any(), view
+
+
+# %% nbs/15_widgets.ipynb #82d07682
+def test_a_mesh_is_saved_in_its_folder_and_nowhere_else():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        assert path_inside(folder, 'my chair_2', '.obj') == folder/'my chair_2.obj'
+        for name in '', '..', '../a', 'a/b', 'a\\b', '/etc/a', '.hidden', 'a.b', 'a\nb', 'a\0', ' a', 'a'*81:
+            with pytest.raises(InputError, match='file name: expected letters'): path_inside(folder, name, '.obj')
+        (folder/'there.obj').write_text(''); (folder/'link.obj').symlink_to(folder/'nowhere')
+        for name in 'there', 'link':
+            with pytest.raises(InputError, match=f'{name}.obj: exists already'): path_inside(folder, name, '.obj')
+
+
+# %% nbs/15_widgets.ipynb #69b67c84
+def test_an_image_from_the_browser_becomes_a_mesh_that_is_saved():
+    torch.manual_seed(0)
+    model = Reconstructor(level=1, width=4, hidden=32, features=16).eval()
+    images = render_views(make_shape('car', torch.Generator().manual_seed(0)), viewpoint_ring()).numpy()
+    def file_of(pixels, kind='png'):
+        buffer = io.BytesIO(); Image.fromarray(pixels.transpose(1, 2, 0).squeeze()).save(buffer, kind); return buffer.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        panel = ReconstructionPanel(model, images[0], folder)
+        before = panel.vertices, panel.sheet, panel.image
+        panel.answer(panel, {'call': 'open_image', 'file': 'b.png'}, [file_of(images[9])])
+        assert all(a != b for a, b in zip(before, (panel.vertices, panel.sheet, panel.image)))
+        expected = model.predict(panel.opened)
+        assert np.array_equal(np.frombuffer(panel.vertices, '<f4').reshape(-1, 3), expected.vertices)
+        assert (decode(panel.sheet) == silhouette_sheet(expected)).all()
+        panel.set_state({'name': 'car', 'kind': '.glb'}); panel.answer(panel, {'call': 'save'}, [])
+        assert panel.caption.endswith('saved as car.glb') and [p.name for p in Path(folder).iterdir()] == ['car.glb']
+        assert_close(load_mesh(Path(folder)/'car.glb').vertices, expected.vertices)
+        panel.answer(panel, {'call': 'save'}, [])
+        assert panel.message == 'car.glb: exists already; choose another name'
+        panel.set_state({'name': '../car'}); panel.answer(panel, {'call': 'save'}, [])
+        assert panel.message.startswith('file name: expected letters') and len(list(Path(folder).iterdir())) == 1
+        shape, frame = panel.vertices, panel.frame
+        for name, content, said in (('a.png', b'no picture', 'a.png: not a readable picture'), ('a.svg', b'<svg/>', 'a.svg: expected a file of'),
+                                    ('a.jpg', file_of(images[3, :3], 'jpeg'), 'image: no alpha channel and no mask: say where the object is')):
+            panel.answer(panel, {'call': 'open_image', 'file': name}, [content])
+            assert panel.message.startswith(said) and (panel.vertices, panel.frame) == (shape, frame), panel.message
+        panel.answer(panel, {'call': 'open_mask', 'file': 'm.png'}, [file_of(images[3, 3:])])
+        assert panel.message == '' and panel.vertices != shape
+    with pytest.raises(InputError, match='no such folder'): ReconstructionPanel(model, images[0], folder)
