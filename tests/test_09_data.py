@@ -426,7 +426,7 @@ def test_when_nothing_can_be_made_nothing_is_left_behind():
         with pytest.raises(KeyboardInterrupt): make_dataset(f'{folder}/made', count=3, progress=interrupted)
         assert [p.name for p in Path(folder).iterdir()] == ['own']
 
-# %% nbs/09_data.ipynb #fbcacdd0
+# %% nbs/09_data.ipynb #1d21fb39
 def write_library(path, changes={}, files={}, general='license=CC0 1.0'):
     "A .sh3f of three chairs, a broken lamp and a vase; changes are lines of the catalogue."
     lines = dict(line.split('=') for line in general.split(';'))
@@ -437,7 +437,7 @@ def write_library(path, changes={}, files={}, general='license=CC0 1.0'):
             if k == 1: mesh = Mesh(torch.stack([x, -z, y], 1), mesh.faces)   # on its back
             save_mesh(mesh, f'{folder}/m.obj')
             text = Path(folder, 'm.obj').read_text()
-            archive.writestr(f'lib/m{k}/m{k}.obj', 'v 1 2 3\nf 1 2' if k == 4 else text)
+            archive.writestr(f'lib/m{k}/m{k}.obj', 'v 1 2 3\nf 1 x 3' if k == 4 else text)
             lines |= {f'name#{k}': name, f'model#{k}': f'/lib/m{k}/m{k}.obj', f'multiPartModel#{k}': 'true', f'creator#{k}': f'Maker {k}'}
         lines['modelRotation#1'] = '1 0 0 0 0 1 0 -1 0'
         for name, content in files.items(): archive.writestr(name, content)
