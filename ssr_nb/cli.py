@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['BAD_FILES', 'File', 'Folder', 'Flag', 'Device', 'Data', 'SHOWN', 'complaint', 'command', 'unboxed', 'parse', 'Make',
            'Check', 'Info', 'check_data', 'show_objects', 'make_data', 'data', 'Train', 'find_preset', 'parse_train',
-           'resume_line', 'join_processes', 'train', 'Evaluate', 'evaluate', 'Predict', 'predict', 'Render', 'fitted',
-           'check_view', 'draw', 'render', 'Bench', 'bench_cases', 'bench', 'Demo', 'demo_config', 'check_demo',
-           'demo_settings', 'demo_files', 'read_demo', 'open_demo', 'enter_worker', 'demo_worker', 'show_progress',
-           'train_both', 'demo_table', 'demo_lead', 'demo_facts', 'write_meshes', 'demo_data', 'demo']
+           'resume_line', 'join_processes', 'train', 'Evaluate', 'evaluate', 'Sweep', 'sweep', 'Predict', 'predict',
+           'Render', 'fitted', 'check_view', 'draw', 'render', 'Bench', 'bench_cases', 'bench', 'Demo', 'demo_config',
+           'check_demo', 'demo_settings', 'demo_files', 'read_demo', 'open_demo', 'enter_worker', 'demo_worker',
+           'show_progress', 'train_both', 'demo_table', 'demo_lead', 'demo_facts', 'write_meshes', 'demo_data', 'demo']
 
-# %% ../nbs/16_cli.ipynb #8796e3ba
+# %% ../nbs/16_cli.ipynb #f7e7d907
 import errno
 import inspect
 import io
@@ -51,6 +51,8 @@ from .raster_cpu import BenchCase
 from .raster_cpu import bench as measure_cases
 from .reconstruct import Reconstructor
 from .render import SoftRenderer, render_views
+from .sweep import (ABLATIONS, METHODS as SWEPT, gap_table,
+                          results_table, sweep as run_sweep, table_cases)
 from .train import (METHODS, PRESETS, SSRConfig, fit, process_rank,
                           write_text)
 
@@ -347,6 +349,48 @@ def evaluate(
         print(f'{name}: ' + ', '.join(
             f'object {n} {result["per_object"][n]:.3f}'
             for n in result[name]))
+
+# %% ../nbs/16_cli.ipynb #f4199b62
+@dataclass(frozen=True)
+class Sweep:
+    """Fill a table of runs: categories × methods × labels × seeds.
+
+    For example
+      ssr_sweep objects --categories chair plane --methods softras ssr best
+    """
+    data: Positional[Folder]              # data set
+    categories: tuple[str, ...]           # names or WordNet ids
+    methods: tuple[str, ...] = ('softras', 'ssr', 'best')   # see below
+    labeled: tuple[int, ...] = (2, 5, 20, 0)   # objects; 0: all, SoftRas
+    seeds: tuple[int, ...] = (0,)
+    iterations: int = 1200                # of each run
+    preset: Literal['small', 'paper'] = 'small'   # best has its own
+    results: File = Path('results.csv')   # a line a finished run
+    runs: Folder = Path('runs')           # a folder a run
+    processes: int = 1                    # at a time, one thread each
+    ray: str|None = None                  # cluster's address, auto or local
+    quiet: Flag = False                   # no progress bar
+
+@command('ssr_sweep')
+def sweep(
+    words=None,   # behind the command's name; none: those of the shell
+) -> int:         # exit code
+    "Run what is missing of a table, and print it."
+    about = (f'{inspect.cleandoc(Sweep.__doc__)}\n\n'
+             f'Methods: {", ".join([*SWEPT, *ABLATIONS])}.')
+    o = parse(Sweep, words, 'ssr_sweep', description=about)
+    if o.processes < 1:
+        raise InputError(f'--processes: at least 1, not {o.processes}')
+    cases = table_cases(o.categories, o.methods, o.labeled, o.seeds,
+                        o.iterations, o.preset)
+    for category in o.categories: load_split(o.data, category, 'test')
+    rows = run_sweep(cases, o.data, o.results, o.runs, o.processes, o.ray,
+                     not o.quiet)
+    counts = [n for n in o.labeled if n]
+    print(markdown_table(results_table(rows, o.methods, counts)))
+    gaps = gap_table(rows, [m for m in o.methods if m != 'softras'], counts)
+    if gaps: print('\ngap closed\n' + markdown_table(gaps))
+    return 0
 
 # %% ../nbs/16_cli.ipynb #76ae2570
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 import pytest
 from ssr_nb.cli import *
 
-# %% nbs/16_cli.ipynb #e01a22a2
+# %% nbs/16_cli.ipynb #0a2b933f
 import contextlib
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -258,6 +259,19 @@ def test_a_broken_data_set_is_refused_by_every_file_s_name():
     assert 'dtype' in broken(lambda: np.savez(images, array.astype(np.float32)))
     assert 'shape' in broken(lambda: np.savez(images, array[:, :, :3]))
     assert '3' in broken(lambda: np.savez(images, array[:3]))
+
+
+# %% nbs/16_cli.ipynb #b4d155a9
+def test_a_sweep_s_wrong_choices_are_named_before_anything_is_run():
+    with tempfile.TemporaryDirectory() as tmp:
+        for words, line in ((['--categories', 'chair', '--methods', 'luck'], "method: expected one of softras"),
+                            (['--categories', 'chair', '--labeled', '1'], 'labeled: ssr needs 2'),
+                            (['--categories', 'chair'], 'no data set|no such|chair'),
+                            ([], '--categories')):
+            shown = io.StringIO()
+            with contextlib.redirect_stderr(shown): assert sweep([f'{tmp}/none', *words, '--results', f'{tmp}/r.csv', '--runs', f'{tmp}/runs']) == 2
+            assert shown.getvalue().count('\n') == 1 and re.search(line, shown.getvalue()), shown.getvalue()
+        assert not list(Path(tmp).iterdir())
 
 
 # %% nbs/16_cli.ipynb #3e425094
