@@ -131,7 +131,7 @@ Folder = Annotated[Path, arg(metavar='FOLDER')]
 Flag = FlagCreatePairsOff[bool]
 Device = Literal['cpu', 'cuda']
 
-# %% ../nbs/16_cli.ipynb #d09f94a1
+# %% ../nbs/16_cli.ipynb #cf2ef025
 @dataclass(frozen=True)
 class Make:
     """Make a data set, of built-in shapes or of meshes.
@@ -148,7 +148,7 @@ class Make:
     folder: Positional[Folder]   # to make: new or empty
     # folder of <category>/<any name>.obj, .glb, …, or .sh3f and .deb
     # files; none: built-in shapes
-    meshes: Annotated[tuple[Path, ...], arg(metavar='PATH …')] = ()
+    meshes: Annotated[tuple[Path, ...] | None, arg(metavar='PATH …')] = None
     categories: tuple[str, ...] = ()   # names, e.g. plane chair; none: all
     # objects of each category; none: 100 built-in ones, or all meshes
     count: int|None = None
@@ -172,7 +172,7 @@ Data = (Annotated[Make, tyro.conf.subcommand('make')]
         | Annotated[Check, tyro.conf.subcommand('check')]
         | Annotated[Info, tyro.conf.subcommand('info')])
 
-# %% ../nbs/16_cli.ipynb #06ceb0c7
+# %% ../nbs/16_cli.ipynb #af5741a4
 def check_data(
     folder: Path,
 ):
@@ -190,7 +190,8 @@ def make_data(
     o: Make,
 ):
     "Make a data set and say what was left out."
-    meshes = o.meshes[0] if len(o.meshes) == 1 else o.meshes or None
+    if o.meshes == (): raise InputError('--meshes: no path given')
+    meshes = o.meshes[0] if o.meshes and len(o.meshes) == 1 else o.meshes
     choices = asdict(o) | dict(categories=o.categories or None,
                                meshes=meshes)
     record = make_dataset(**choices, progress=show_objects)

@@ -179,7 +179,7 @@ def test_libraries_of_furniture_become_a_data_set_and_what_is_left_out_is_said()
     assert 'a.sh3f: not a readable .sh3f' in refused(data, 'make', f'{folder}/f', '--meshes', library, within=folder)
 
 
-# %% nbs/16_cli.ipynb #8238c1a7
+# %% nbs/16_cli.ipynb #48ffde99
 def test_making_a_data_set_refuses_what_it_cannot_do_and_leaves_nothing_behind():
     folder = new_folder(); Path(f'{folder}/full').mkdir(); Path(f'{folder}/full/mine').touch(); Path(f'{folder}/none').mkdir()
     say = lambda *words: refused(data, *words, within=folder)
@@ -187,7 +187,7 @@ def test_making_a_data_set_refuses_what_it_cannot_do_and_leaves_nothing_behind()
     assert 'unicorn' in say('make', f'{folder}/d', '--categories', 'unicorn')
     assert 'count' in say('make', f'{folder}/d', '--count', '2')
     assert 'none' in say('make', f'{folder}/d', '--meshes', f'{folder}/none')
-    assert 'absent' in say('make', f'{folder}/d', '--meshes', f'{folder}/absent')
+    assert 'absent' in say('make', f'{folder}/d', '--meshes', f'{folder}/absent') and 'no path' in say('make', f'{folder}/d', '--meshes')
     assert 'absent' in say('info', f'{folder}/absent') and 'absent' in say('check', f'{folder}/absent')
     assert 'check' in say() and 'count' in say('make', f'{folder}/d', '--count', 'many')
 
