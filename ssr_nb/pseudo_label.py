@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['RULES', 'label_by_agreement', 'label_by_confidence', 'assign', 'label_jointly', 'image_distance', 'tour_score',
-           'improve_tour', 'assign_tour', 'label_by_tour', 'render_agreement', 'object_similarity', 'mean_similarity',
-           'pseudo_label', 'sample_pairs', 'label_quality']
+           'improve_tour', 'assign_tour', 'tour_margin', 'label_by_tour', 'render_agreement', 'object_similarity',
+           'mean_similarity', 'pseudo_label', 'sample_pairs', 'label_quality']
 
-# %% ../nbs/12_pseudo_label.ipynb #6a748865
+# %% ../nbs/12_pseudo_label.ipynb #6f2919de
+import math
+
 import numpy as np
 import torch
 from numba import njit
@@ -129,24 +131,41 @@ def assign_tour(
     scores = [improve_tour(o, log, length, weight) for o in orders]
     return torch.as_tensor(np.argsort(orders[int(np.argmax(scores))]))
 
-# %% ../nbs/12_pseudo_label.ipynb #a490ce42
+# %% ../nbs/12_pseudo_label.ipynb #6bf01a45
+def tour_margin(
+    similarity: Tensor,   # (K, K) images of one object × viewpoints
+    views: Tensor,        # (K,) of assign_tour
+) -> float:               # log-odds an image; below 0: another place is better
+    "By how much the best place of a walk beats its other places."
+    log, count = similarity.clamp_min(1e-6).log(), len(views)
+    steps = torch.arange(count)
+    places = torch.cat([views + steps[:, None], steps[:, None] - views])
+    fit = log.cpu().gather(1, (places % count).T).sum(0)
+    others = torch.cat([fit[2:count - 1], fit[count:]])
+    return ((fit[0] - others.max())/count).item()
+
+# %% ../nbs/12_pseudo_label.ipynb #f1f8e150
 def label_by_tour(
     similarity: Tensor,    # (n, K, K) S of the K images of each object
     rotated: Tensor,       # (n, K, K) Ŝ
     images: Tensor,        # (n, K, C, S, S) uint8
     weight: float = 10.,   # β
+    trust: float = 1.,     # share of the objects, the surest, to label
 ) -> Tensor:               # (n, K) viewpoint number, or -1
     "A walk around each object, by S; kept where Ŝ walks the same."
     if similarity.shape[-2] != similarity.shape[-1]:
         raise InputError('labels by tour need one image of an object for '
                          f'each viewpoint, got {tuple(similarity.shape)}')
-    labels = []
+    labels, margins = [], []
     for s, r, object_images in zip(similarity, rotated, images):
         distance = image_distance(object_images)
         views = assign_tour(s, distance, weight)
         same = views == assign_tour(r, distance, weight)
         labels.append(views.where(same, torch.full_like(views, -1)))
-    return torch.stack(labels)
+        margins.append(tour_margin(s*r, views))
+    labels, order = torch.stack(labels), np.argsort(margins, kind='stable')
+    labels[order[:len(order) - math.ceil(trust*len(order))]] = -1
+    return labels
 
 # %% ../nbs/12_pseudo_label.ipynb #0b84022f
 @torch.no_grad()
@@ -200,7 +219,7 @@ def mean_similarity(
             .clamp_min(1e-6).log() for angle in angles]
     return torch.stack(logs).mean(0).exp()
 
-# %% ../nbs/12_pseudo_label.ipynb #e789753a
+# %% ../nbs/12_pseudo_label.ipynb #94f0a72a
 RULES = 'agreement', 'confidence', 'joint', 'tour', 'classifier'
 
 def pseudo_label(
@@ -213,6 +232,7 @@ def pseudo_label(
     rotations: int = 1,              # opinions in S and in Ŝ
     evidence: Tensor | float = 1.,   # (n, K, M) factor of S and Ŝ
     tour_weight: float = 10.,        # β
+    trust: float = 1.,               # share of the objects that tour labels
 ) -> Tensor:                         # (n, K) viewpoint number, or -1
     "Viewpoints that a rule believes. InputError for an unknown rule."
     if rule not in RULES:
@@ -225,7 +245,8 @@ def pseudo_label(
     if rule == 'confidence': return label_by_confidence(S, sure)
     rotated = mean_similarity(siam, images, references, angles[1::2])*evidence
     if rule == 'joint': return label_jointly(S, rotated)
-    if rule == 'tour': return label_by_tour(S, rotated, images, tour_weight)
+    if rule == 'tour':
+        return label_by_tour(S, rotated, images, tour_weight, trust)
     return label_by_agreement(S, rotated, .5 if threshold is None else threshold)
 
 # %% ../nbs/12_pseudo_label.ipynb #f898e10b

@@ -42,7 +42,7 @@ from .siamvp import (SiamVP, ViewpointClassifier, add_mirrored,
                            classifier_loss, feature_side, mirrored_views,
                            pair_accuracy, siamvp_loss)
 
-# %% ../nbs/13_train.ipynb #1fb3e17d
+# %% ../nbs/13_train.ipynb #8492563b
 @dataclass(frozen=True)
 class SSRConfig:
     "Every choice of a training run; in brackets, where it comes from."
@@ -82,6 +82,7 @@ class SSRConfig:
     rotation: float = 45.         # of Ŝ, degrees (released code)
     rotations: int = 1            # averaged in S, and as many in Ŝ
     tour_weight: float = 10.      # of a walk's length beside log S
+    tour_trust: float = 1.        # share of objects it labels at first
     render_weight: float = 0.     # power of masks' IoU beside S and Ŝ
     references: Literal['one', 'all'] = 'one'  # labeled objects compared with
     cycle: int = 400              # z, iterations between labelings (§4.3)
@@ -92,7 +93,7 @@ class SSRConfig:
 
     def __post_init__(self): check_config(self)
 
-# %% ../nbs/13_train.ipynb #b2058902
+# %% ../nbs/13_train.ipynb #e5e245f1
 def check_config(
     config: SSRConfig,
 ):
@@ -135,10 +136,10 @@ RANGES = dict(
     lr=(1e-9, 10), siam_lr=(1e-9, 10), sigma=(1e-12, 1), half_angle=(.1, 89),
     dist_eps=(1e-30, .499), laplacian=(0, 1e6), flatten=(0, 1e6),
     gate=(0, 1), threshold=(0, 1), rotation=(-360, 360), siam_scale=(0, .99),
-    siam_shift=(0, 2), decay_at=(0, 1e12), tour_weight=(0, 1e6),
+    siam_shift=(0, 2), decay_at=(0, 1e12), tour_weight=(0, 1e6), tour_trust=(0, 1),
     render_weight=(0, 1e3))
 
-# %% ../nbs/13_train.ipynb #30b3092e
+# %% ../nbs/13_train.ipynb #69a98a22
 SMALL = SSRConfig(
     iterations=800, batch=16, lr=1e-3, decay_at=650, level=2, width=16,
     hidden=256, features=128, siam_size=32, siam_width=16, siam_features=256,
@@ -148,7 +149,7 @@ PRESETS = {
     'paper': SSRConfig(),
     'small': SMALL,
     'best': replace(SMALL, rule='tour', references='all', rotations=4,
-                    siam_pseudo=2, render_weight=10., gate=.9)}
+                    siam_pseudo=2, tour_trust=.3, gate=.95)}
 
 # %% ../nbs/13_train.ipynb #435fff35
 def process_rank() -> tuple[int, int]:  # this process, number of processes
@@ -386,7 +387,7 @@ def siamvp_step(
     run.siam_adam.step()
     return loss.detach(), accuracy
 
-# %% ../nbs/13_train.ipynb #1e09bd5b
+# %% ../nbs/13_train.ipynb #b95ea588
 def believed(
     run: Trainer,
     rows: Tensor,         # (n,) which of the unlabeled objects
@@ -397,9 +398,11 @@ def believed(
     evidence = render_agreement(
         run.model, run.images[members], run.viewpoints,
         c.half_angle)**c.render_weight if c.render_weight else 1.
+    grown = run.iteration/c.iterations
+    trust = c.tour_trust + (1 - c.tour_trust)*grown
     return pseudo_label(
         run.siam, run.siam_images[members], references, c.rule, c.threshold,
-        c.rotation, c.rotations, evidence, c.tour_weight)
+        c.rotation, c.rotations, evidence, c.tour_weight, trust)
 
 # %% ../nbs/13_train.ipynb #82974b71
 @torch.no_grad()

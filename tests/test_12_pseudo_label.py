@@ -51,6 +51,14 @@ def test_a_sister_s_surer_claim_moves_the_unsure_one():
     with pytest.raises(InputError, match='as many viewpoints'): label_jointly(S[..., :1], S[..., :1])
 
 
+# %% nbs/12_pseudo_label.ipynb #7590286c
+def test_the_margin_is_what_the_second_best_place_would_cost():
+    S = torch.full((6, 6), .1) + .8*torch.eye(6)
+    assert_close(tour_margin(S, torch.arange(6)), torch.tensor(.9/.1).log().item()*4/6)    # walked backwards, two images stay
+    assert tour_margin(S, torch.arange(6).roll(3)) < 0
+    assert tour_margin(torch.full((6, 6), .5), torch.arange(6)) == 0
+
+
 # %% nbs/12_pseudo_label.ipynb #7ed32e5e
 def test_without_the_tour_the_assignment_is_left():
     S = torch.rand(9, 9, generator=seeded())
@@ -66,7 +74,7 @@ def test_the_score_is_the_sum_by_hand():
     assert tour_score(order, log, D, 10.) == -4 - 2 - 9 - 10*(1 + 2 + 4)
 
 
-# %% nbs/12_pseudo_label.ipynb #5e4f0541
+# %% nbs/12_pseudo_label.ipynb #a42430f4
 def test_one_sure_image_places_the_whole_walk():
     angle = torch.arange(12)*torch.pi/6                      # a clock's hand, seen twelve times
     walk = (255*torch.stack([angle.cos(), angle.sin(), torch.ones(12)], -1).add(1)/2).byte()[:, :, None, None]
@@ -76,6 +84,9 @@ def test_one_sure_image_places_the_whole_walk():
     assert assign_tour(S[shuffled], image_distance(walk[shuffled])).tolist() == shuffled.tolist()
     labels = label_by_tour(S[None, shuffled], S[None, shuffled].roll(3, -1), walk[None, shuffled])
     assert (labels == -1).all()                              # tilted, it would start three o'clock later
+    unsure = torch.stack([S*0 + .5, S])[:, shuffled]         # the first of two objects knows nothing at all
+    labels = label_by_tour(unsure, unsure, torch.stack([walk, walk])[:, shuffled], trust=.5)
+    assert (labels[0] == -1).all() and labels[1].tolist() == shuffled.tolist()
     with pytest.raises(InputError, match='one image of an object for each viewpoint'): label_by_tour(S[None, :, :5], S[None, :, :5], walk[None])
 
 
