@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METHODS', 'RANGES', 'SMALL', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTERS', 'NETWORKS', 'SSRConfig', 'check_config',
            'process_rank', 'average_gradients', 'mean_of_processes', 'SharedBatchNorm', 'share_batch_norm', 'in_shares',
-           'Trainer', 'build_networks', 'complement', 'resized', 'draw_batch', 'softras_step', 'labeled_pool',
+           'Trainer', 'build_networks', 'complement', 'resized', 'mixed', 'draw_batch', 'softras_step', 'labeled_pool',
            'pseudo_pool', 'siamvp_pool', 'siamvp_step', 'believed', 'relabel', 'validate', 'advance', 'fingerprint',
            'run_state', 'read_checkpoint', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore',
            'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
@@ -42,7 +42,7 @@ from .siamvp import (SiamVP, ViewpointClassifier, add_mirrored,
                            classifier_loss, feature_side, mirrored_views,
                            pair_accuracy, siamvp_loss)
 
-# %% ../nbs/13_train.ipynb #8492563b
+# %% ../nbs/13_train.ipynb #c522af40
 @dataclass(frozen=True)
 class SSRConfig:
     "Every choice of a training run; in brackets, where it comes from."
@@ -87,13 +87,15 @@ class SSRConfig:
     references: Literal['one', 'all'] = 'one'  # labeled objects compared with
     cycle: int = 400              # z, iterations between labelings (§4.3)
     gate: float = 1.              # SiamVP's accuracy needed to label (§3.2)
+    # of the networks; the rasterizer is always float32
+    precision: Literal['float32', 'bfloat16'] = 'float32'
     validate_every: int = 200     # iterations: one epoch (§4.2)
     patience: int = 0             # validations without gain to stop; 0: never
     checkpoint_every: int = 200   # iterations
 
     def __post_init__(self): check_config(self)
 
-# %% ../nbs/13_train.ipynb #e5e245f1
+# %% ../nbs/13_train.ipynb #c6a90cd1
 def check_config(
     config: SSRConfig,
 ):
@@ -115,7 +117,8 @@ def check_config(
             raise InputError(f'{name}: expected a number from {low:g} to '
                              f'{high:g}, got {value!r}')
     for name, known in (('method', METHODS), ('rule', (*RULES, 'oracle')),
-                        ('references', ('one', 'all'))):
+                        ('references', ('one', 'all')),
+                        ('precision', ('float32', 'bfloat16'))):
         if getattr(config, name) not in known:
             raise InputError(f'{name}: expected one of {known}, '
                              f'got {getattr(config, name)!r}')
@@ -288,6 +291,14 @@ def resized(
              for i in images]
     return torch.stack(small)
 
+# %% ../nbs/13_train.ipynb #e6de8913
+def mixed(
+    run: Trainer,
+):                # context in which networks compute
+    "bfloat16 arithmetic in the networks, where the settings ask for it."
+    return torch.autocast(torch.device(run.device).type, torch.bfloat16,
+                          enabled=run.config.precision == 'bfloat16')
+
 # %% ../nbs/13_train.ipynb #3b78177a
 def draw_batch(
     run: Trainer,
@@ -304,7 +315,7 @@ def draw_batch(
         views.append(seen)
     return torch.cat(images, 1), torch.cat(views, 1)
 
-# %% ../nbs/13_train.ipynb #f38b1d0b
+# %% ../nbs/13_train.ipynb #3d790841
 def softras_step(
     run: Trainer,
 ) -> Tensor:        # () loss
@@ -316,7 +327,8 @@ def softras_step(
     images = images.float()/255
     viewpoints = run.viewpoints[views.to(run.device)]
     flat = images.flatten(0, 1).to(memory_format=torch.channels_last)
-    vertices = run.model(flat).unflatten(0, (2, -1))
+    with mixed(run): vertices = run.model(flat).unflatten(0, (2, -1))
+    vertices = vertices.float()
     if not (vertices.is_cuda or vertices.detach().sum().isfinite()):
         raise InputError(f'training diverged after {run.iteration} '
                          'iterations: try a smaller lr')
@@ -369,18 +381,19 @@ def siamvp_pool(
         pool = tuple(torch.cat(parts) for parts in zip(pool, more))
     return add_mirrored(*pool, run.mirror) if c.siam_mirror else pool
 
-# %% ../nbs/13_train.ipynb #3d3404f9
+# %% ../nbs/13_train.ipynb #6bb0c3c8
 def siamvp_step(
     run: Trainer,
 ) -> tuple[Tensor, Tensor]:   # loss (), share of right answers ()
     "One step of SiamVP, or of a classifier (listing, steps 4 and 5)."
     c, (images, objects, views) = run.config, siamvp_pool(run)
-    if c.rule == 'classifier':
-        loss, accuracy = classifier_loss(run.siam, images, views)
-    else:
-        loss, accuracy = siamvp_loss(
-            run.siam, images, objects, views, run.generator,
-            c.siam_pairs, c.siam_rotate, c.siam_scale, c.siam_shift)
+    with mixed(run):
+        loss, accuracy = (
+            classifier_loss(run.siam, images, views)
+            if c.rule == 'classifier' else
+            siamvp_loss(run.siam, images, objects, views, run.generator,
+                        c.siam_pairs, c.siam_rotate, c.siam_scale,
+                        c.siam_shift))
     run.siam_adam.zero_grad()
     loss.backward()
     average_gradients(run.siam)

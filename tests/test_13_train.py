@@ -63,6 +63,17 @@ def test_pseudo_labeled_objects_and_mirror_images_join_siamvp_s_pairs():
     assert_close(images[objects == 2], run.siam_images[run.unlabeled[2], :20].float()/255)
 
 
+# %% nbs/13_train.ipynb #f79f5ec6
+def test_networks_in_bfloat16_learn_what_networks_in_float32_learn():
+    losses = {}
+    for precision in ('float32', 'bfloat16'):
+        run = Trainer(built_in(), built_in(count=1), replace(tiny, precision=precision))
+        losses[precision] = torch.stack([torch.stack([softras_step(run), siamvp_step(run)[0]]) for _ in range(3)])
+        assert all(p.dtype == torch.float32 for p in run.model.parameters())
+    assert_close(losses['bfloat16'], losses['float32'], atol=.03, rtol=.03)
+    assert (losses['bfloat16'] != losses['float32']).all()
+
+
 # %% nbs/13_train.ipynb #e3421d85
 def test_the_first_cycle_is_labeled_only_and_later_ones_are_half_and_half():
     run = Trainer(built_in(), built_in(count=1), tiny)
