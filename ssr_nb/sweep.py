@@ -26,7 +26,7 @@ from .evaluate import PUBLISHED, evaluate_run, gap_closed, read_evaluation, read
 from .mesh import InputError
 from .train import PRESETS, SSRConfig, fit, write_text
 
-# %% ../nbs/15_sweep.ipynb #acc337d7
+# %% ../nbs/15_sweep.ipynb #261f2ade
 METHODS = {
     'softras': dict(method='softras'),
     'ssr': {},
@@ -40,9 +40,10 @@ METHODS = {
 ABLATIONS = {
     'best': {},
     'best_without_tour': dict(rule='joint'),
-    'best_without_render': dict(render_weight=0.),
     'best_without_pseudo': dict(siam_pseudo=0),
+    'best_without_trust': dict(tour_trust=1.),
     'best_without_rotations': dict(rotations=1),
+    'best_with_render': dict(render_weight=10.),
     'best_with_mirror': dict(siam_mirror=True)}
 
 # %% ../nbs/15_sweep.ipynb #11956960

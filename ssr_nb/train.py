@@ -42,7 +42,7 @@ from .siamvp import (SiamVP, ViewpointClassifier, add_mirrored,
                            classifier_loss, feature_side, mirrored_views,
                            pair_accuracy, siamvp_loss)
 
-# %% ../nbs/13_train.ipynb #c522af40
+# %% ../nbs/13_train.ipynb #aa920458
 @dataclass(frozen=True)
 class SSRConfig:
     "Every choice of a training run; in brackets, where it comes from."
@@ -73,6 +73,7 @@ class SSRConfig:
     siam_rotate: bool = True      # add the loss of rotated pairs (§3.2)
     siam_scale: float = 0.        # and scale those by up to 1 ± this (§4.3)
     siam_shift: float = 0.        # and move them, half images (§4.3)
+    siam_first: int = 0           # its steps before SoftRas's first
     siam_mirror: bool = False     # labeled objects' mirror images as others
     siam_pseudo: int = 0          # pseudo-labeled objects among its pairs
     # §3.2: agreement, or confidence as in the listing; the others are ours
@@ -95,16 +96,16 @@ class SSRConfig:
 
     def __post_init__(self): check_config(self)
 
-# %% ../nbs/13_train.ipynb #c6a90cd1
+# %% ../nbs/13_train.ipynb #84a120e2
 def check_config(
     config: SSRConfig,
 ):
     "InputError naming the first field that cannot be right."
     least = dict(labeled=0, iterations=1, batch=2, level=0, width=1, hidden=1,
                  features=1, siam_size=16, siam_width=1, siam_features=1,
-                 siam_pairs=0, siam_objects=2, siam_pseudo=0, rotations=1,
-                 cycle=1, validate_every=1, patience=0, checkpoint_every=1,
-                 seed=0)
+                 siam_pairs=0, siam_objects=2, siam_first=0, siam_pseudo=0,
+                 rotations=1, cycle=1, validate_every=1, patience=0,
+                 checkpoint_every=1, seed=0)
     for name, low in least.items():
         value = getattr(config, name)
         if not isinstance(value, int) or value < low:
@@ -142,7 +143,7 @@ RANGES = dict(
     siam_shift=(0, 2), decay_at=(0, 1e12), tour_weight=(0, 1e6), tour_trust=(0, 1),
     render_weight=(0, 1e3))
 
-# %% ../nbs/13_train.ipynb #69a98a22
+# %% ../nbs/13_train.ipynb #dde989e0
 SMALL = SSRConfig(
     iterations=800, batch=16, lr=1e-3, decay_at=650, level=2, width=16,
     hidden=256, features=128, siam_size=32, siam_width=16, siam_features=256,
@@ -152,7 +153,7 @@ PRESETS = {
     'paper': SSRConfig(),
     'small': SMALL,
     'best': replace(SMALL, rule='tour', references='all', rotations=4,
-                    siam_pseudo=2, tour_trust=.3, gate=.95)}
+                    siam_first=300, siam_pseudo=2, tour_trust=.3, gate=.95)}
 
 # %% ../nbs/13_train.ipynb #435fff35
 def process_rank() -> tuple[int, int]:  # this process, number of processes
@@ -467,13 +468,14 @@ def validate(
     run.rows.append(row)
     return row
 
-# %% ../nbs/13_train.ipynb #4adc9232
+# %% ../nbs/13_train.ipynb #160d6d41
 def advance(
     run: Trainer,
 ):
     "One iteration of the full cycle (the paper's listing)."
     c, parts = run.config, {}
     if c.method == 'ssr' and c.rule != 'oracle':
+        for _ in range(0 if run.iteration else c.siam_first): siamvp_step(run)
         parts['siam_loss'], parts['siam_accuracy'] = siamvp_step(run)
     parts['loss'] = softras_step(run)
     run.iteration += 1
