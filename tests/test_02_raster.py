@@ -345,11 +345,15 @@ def test_depth_gradient_says_come_nearer():
     assert faces.grad[0, :, 2].sum() > 0 > faces.grad[1, :, 2].sum()
 
 
-# %% nbs/02_raster.ipynb #b033e965
+# %% nbs/02_raster.ipynb #4cd7dfd4
 def test_nan_and_wrong_shapes_are_named():
-    nan = triangle[None, None].clone()
-    nan[0, 0, 0, 0] = math.nan
-    with pytest.raises(InputError, match='face_vertices.*1 NaN'): soft_silhouette(nan)
+    for value in math.nan, math.inf, -math.inf:
+        wild = triangle[None, None].clone()
+        wild[0, 0, 0, 0] = value
+        for backend in 'reference', 'cpu', 'auto':
+            for call in soft_silhouette, soft_rasterize, nearest_face:
+                with pytest.raises(InputError, match='face_vertices.*1 NaN'): call(wild, backend=backend)
+            with pytest.raises(InputError, match='face_colors.*1 NaN'): soft_rasterize(triangle[None, None], wild, backend=backend)
     with pytest.raises(InputError, match='face_vertices.*shape'): soft_silhouette(triangle)
     with pytest.raises(InputError, match='face_vertices.*float'): soft_silhouette(triangle[None].long())
     with pytest.raises(InputError, match='face_colors'): soft_rasterize(triangle[None, None], triangle[None])

@@ -192,6 +192,17 @@ def test_the_z_buffer_leaves_no_crack_between_two_halves_of_a_square():
         assert (nearest(moved[:, halves], image_size=64)[:, 20:44, 20:44] >= 0).all()
 
 
+# %% nbs/03_raster_cpu.ipynb #1234ed49
+def test_mirrored_and_flipped_and_transposed_faces_give_such_pictures():
+    faces = random_faces(2, 6)
+    colors = random_like(faces).sigmoid()
+    draw = lambda f: rasterize(f, colors, image_size=24, sigma=1e-3, gamma=1e-2)
+    picture = draw(faces)
+    assert_close(draw(faces*torch.tensor([-1, 1, 1])), picture.flip(-1), atol=1e-4, rtol=0)
+    assert_close(draw(faces*torch.tensor([1, -1, 1])), picture.flip(-2), atol=1e-4, rtol=0)
+    assert_close(draw(faces[..., [1, 0, 2]]*torch.tensor([-1, -1, 1])), picture.mT, atol=1e-4, rtol=0)
+
+
 # %% nbs/03_raster_cpu.ipynb #07a9ec31
 def test_permuted_faces_and_a_batch_s_items_give_the_same_picture():
     faces = random_faces(3, 8)
@@ -232,11 +243,14 @@ def test_threads_and_a_forked_child_draw_the_same():
     finally: torch.set_num_threads(before)
 
 
-# %% nbs/03_raster_cpu.ipynb #05b42dd3
+# %% nbs/03_raster_cpu.ipynb #6f0c7f13
 @pytest.mark.slow
 def test_a_second_process_starts_at_once_and_only_the_first_says_that_it_compiles():
     code = '''
-import time, torch
+import time
+start = time.process_time()
+import torch
+print(time.process_time() - start)
 from ssr_nb.raster_cpu import silhouette
 faces = torch.rand(1, 4, 3, 3)
 start = time.process_time()
@@ -249,7 +263,8 @@ print(time.process_time() - start)
         first, *later = call(), call(), call()
     assert first.stderr.count('compiling') == 1
     assert not any('compiling' in again.stderr for again in later)
-    assert min(float(again.stdout) for again in later) < .5  # seconds of work
+    torch_import, first_picture = zip(*(map(float, again.stdout.split()) for again in later))
+    assert min(first_picture) < max(.5, min(torch_import))  # seconds of work; of a busy computer they are longer
 
 
 # %% nbs/03_raster_cpu.ipynb #d852f8b8

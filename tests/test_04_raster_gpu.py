@@ -254,6 +254,16 @@ def test_the_nearest_face_is_the_reference_s():
     assert torch.equal(nearest(faces.to(device), image_size=12).cpu(), reference_nearest(faces, image_size=12))
 
 
+# %% nbs/04_raster_gpu.ipynb #b8f6b5da
+def test_mirrored_and_flipped_and_transposed_faces_give_such_pictures():
+    faces, colors = random_faces(1, 5), random(1, 5, seed=1)
+    draw = lambda f: rasterize(f.to(device), colors.to(device), image_size=12, sigma=1e-2, gamma=1e-2)
+    picture = draw(faces)
+    assert_close(draw(faces*torch.tensor([-1, 1, 1])), picture.flip(-1), atol=1e-4, rtol=0)
+    assert_close(draw(faces*torch.tensor([1, -1, 1])), picture.flip(-2), atol=1e-4, rtol=0)
+    assert_close(draw(faces[..., [1, 0, 2]]*torch.tensor([-1, -1, 1])), picture.mT, atol=1e-4, rtol=0)
+
+
 # %% nbs/04_raster_gpu.ipynb #67a39df7
 def test_the_z_buffer_leaves_no_crack_between_two_halves_of_a_square():
     square = torch.tensor([[-.75, -.75, 2], [.75, -.75, 2], [.75, .75, 2], [-.75, .75, 2]])

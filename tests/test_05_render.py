@@ -69,6 +69,13 @@ def test_on_a_sphere_smooth_normals_are_the_directions_from_its_centre_whatever_
         assert_close(normals[seen], outward.expand(3, -1, -1, -1)[seen], atol=.03, rtol=0)
 
 
+# %% nbs/05_render.ipynb #aae2c4de
+def test_a_pixel_is_the_mean_of_its_own_samples():
+    fine = torch.arange(24.).view(4, 6)
+    assert_close(shrink(fine, 2), torch.tensor([[3.5, 5.5, 7.5], [15.5, 17.5, 19.5]]))
+    assert_close(shrink(fine, 1), fine)
+
+
 # %% nbs/05_render.ipynb #f64173a8
 def test_the_letter_is_upright_and_not_mirrored():
     alpha = SoftRenderer(16, sigma=1e-6).silhouettes(letter().vertices[None], letter().faces, level)[0] > .5
@@ -107,6 +114,46 @@ def test_a_batch_of_pictures_is_its_items_one_by_one_and_one_mesh_serves_many_vi
     assert_close(renderer(mesh.vertices[None], mesh.faces, ring, mesh.vertex_colors[None]), batch)
     assert_close(renderer(mesh.vertices, mesh.faces, ring, mesh.vertex_colors), batch)
     assert_close(renderer(mesh.vertices.expand(3, -1, -1), mesh.faces.expand(3, -1, -1), ring, mesh.vertex_colors.expand(3, -1, -1)), batch)
+
+
+# %% nbs/05_render.ipynb #85fff615
+def test_a_supersampled_picture_is_a_larger_one_averaged():
+    mesh, ring = letter(), viewpoint_ring(3)
+    for size in 16, (12, 17):
+        large = SoftRenderer(tuple(2*n for n in ((size, size) if size == 16 else size)), sigma=1e-3)
+        small = SoftRenderer(size, sigma=1e-3, supersample=2)
+        scene = mesh.vertices, mesh.faces, ring
+        assert_close(small(*scene, mesh.vertex_colors), torch.nn.functional.avg_pool2d(large(*scene, mesh.vertex_colors), 2))
+        assert_close(small.silhouettes(*scene), torch.nn.functional.avg_pool2d(large.silhouettes(*scene), 2))
+    for wrong in 0, 1.5, None:
+        with pytest.raises(InputError, match='supersample'): SoftRenderer(supersample=wrong)
+
+
+# %% nbs/05_render.ipynb #3c6d24b6
+def test_any_leading_dimensions_will_do():
+    mesh, ring = letter(), viewpoint_ring(6).view(2, 3, 3)
+    renderer = SoftRenderer(16, sigma=1e-3, supersample=2)
+    many = renderer(mesh.vertices.expand(2, 3, -1, -1), mesh.faces, ring, mesh.vertex_colors)
+    assert many.shape == (2, 3, 4, 16, 16)
+    assert_close(many.flatten(0, 1), renderer(mesh.vertices, mesh.faces, ring.flatten(0, 1), mesh.vertex_colors))
+    one = renderer(mesh.vertices, mesh.faces, ring[0, 0], mesh.vertex_colors)
+    assert_close(one, many[0, 0])
+    assert_close(renderer.silhouettes(mesh.vertices, mesh.faces, ring[0, 0]), one[3])
+
+
+# %% nbs/05_render.ipynb #01493332
+def test_a_mirrored_or_flipped_or_transposed_letter_gives_such_a_picture_on_every_backend():
+    mesh, no_light = letter(), Light(1, 0)
+    for backend in 'reference', 'cpu':
+        for color in 'softmax', 'hard':
+            renderer = SoftRenderer(24, sigma=1e-3, gamma=1e-2, color=color, light=no_light, backend=backend)
+            draw = lambda vertices: renderer(vertices, mesh.faces, level, mesh.vertex_colors)[0]
+            picture = draw(mesh.vertices)
+            for turned in picture.flip(-1), picture.flip(-2), picture.mT: assert (turned - picture).abs().mean() > .02
+            x, y, z = mesh.vertices.unbind(-1)
+            assert_close(draw(torch.stack([-x, y, z], -1)), picture.flip(-1), atol=2e-4, rtol=0)
+            assert_close(draw(torch.stack([x, -y, z], -1)), picture.flip(-2), atol=2e-4, rtol=0)
+            assert_close(draw(torch.stack([-y, -x, z], -1)), picture.mT, atol=2e-4, rtol=0)   # rows go down
 
 
 # %% nbs/05_render.ipynb #3e905f85
