@@ -23,9 +23,15 @@ def root():
 
 
 @pytest.fixture(scope='session')
-def chromium():
-    from ssr_nb.browser import open_browser
-    with open_browser() as browser: yield browser
+def playwright():
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as started: yield started
+
+
+@pytest.fixture(scope='session')
+def chromium(playwright):
+    from ssr_nb.browser import launch
+    return launch(playwright)
 
 
 @pytest.fixture(scope='session')
@@ -35,11 +41,41 @@ def lab(root):
 
 
 @pytest.fixture(scope='session')
+def chromium_without_webgl(playwright):
+    from ssr_nb.browser import launch
+    return launch(playwright, webgl=False)
+
+
+@pytest.fixture(scope='session')
+def widgets(chromium, lab):
+    from ssr_nb.browser import (
+        Tab, close_notebook, in_kernel, open_notebook, run_all, without_claims)
+    server, folder = lab
+    without_claims(folder/'15_widgets.ipynb', 'monitor.run.wait()')
+    tab = Tab(chromium, viewport={'width': 1400, 'height': 1000})
+    open_notebook(tab, server, '15_widgets.ipynb')
+    run_all(tab)
+    in_kernel(tab, 'monitor.stop()')  # so that it takes no core from the tests
+    yield tab
+    close_notebook(tab)
+
+
+@pytest.fixture(scope='session')
 def site(root, tmp_path_factory):
     from ssr_nb.site import build_site
     out = tmp_path_factory.mktemp('book')/'site'
     build_site(root, out)
     return out
+
+
+@pytest.fixture(scope='session')
+def app(root, tmp_path_factory):
+    from ssr_nb.browser import serve
+    from ssr_nb.site import app_command, app_environment
+    folder = tmp_path_factory.mktemp('app')
+    command = app_command(root/'nbs'/'app.ipynb', '{port}', '{token}')
+    env = app_environment(folder/'template', folder/'kept')
+    with serve(command, '/login', env) as server: yield server
 
 
 def pytest_configure(config):

@@ -71,20 +71,22 @@ def test_the_index_leads_to_chapter_and_source():
     assert '<a href="00_a.html#a.f"><code>f</code></a> | x \\| y | <a href="source/a.html#L-7">a.py:7</a> |' in text
 
 
-# %% nbs/91_site.ipynb #f8845da2
-def test_a_frozen_widget_holds_the_answer_of_every_combination_once():
+# %% nbs/91_site.ipynb #ec3847a2
+def test_a_frozen_widget_holds_the_answer_of_every_combination_and_equal_ones_once():
     import anywidget, base64, traitlets
     class Sum(anywidget.AnyWidget):
         a = traitlets.Int(1).tag(sync=True)
         b = traitlets.Int(2).tag(sync=True)
+        controls = traitlets.List([{'name': 'a'}, {'name': 'c'}]).tag(sync=True)
         picture = traitlets.Bytes().tag(sync=True)
         _esm = 'export default { render() {} }'
         @traitlets.observe('a', 'b')
         def add(self, change=None): self.picture = bytes([self.a + self.b])
-    found = freeze(Sum(), {'a': [0, 1], 'b': [5, 6, 7]}, ['picture'])
-    pictures = [base64.b64decode(found['blobs'][row[0]['blob']]) for row in found['table']]
-    assert [p[0] for p in pictures] == [5, 6, 7, 6, 7, 8] and len(found['blobs']) == 5
-    assert found['state']['a'] == 1 and found['axes'] == {'a': [0, 1], 'b': [5, 6, 7]}
+    widget = Sum()
+    found = freeze(widget, [Table({'a': [0, 1], 'b': [5, 6, 7]}, ('picture',))])
+    pictures = [base64.b64decode(found['blobs'][row[0]['blob']]) for row in found['tables'][0]['rows']]
+    assert [p[0] for p in pictures] == [5, 6, 7, 6, 7, 8] and len(set(found['blobs'])) == len(found['blobs']) == 5
+    assert found['state']['a'] == 1 and (widget.a, widget.b) == (1, 2) and found['idle'] == ['c']
 
 
 # %% nbs/91_site.ipynb #3f22b852

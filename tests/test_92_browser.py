@@ -49,6 +49,16 @@ def test_a_server_that_does_not_come_up_says_why():
     with pytest.raises(RuntimeError, match='no room left'):
         with serve(command, '/', {}): pass
 
+
+# %% nbs/92_browser.ipynb #0e0e5136
+def test_a_chapter_without_claims_keeps_everything_else():
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'a.ipynb'
+        notebook(path, '#| test\nimport math', '#| test one is one\nassert 1 == 1', 'x = 1', 'run.wait()')
+        without_claims(path, 'run.wait()')
+        assert [c.source for c in nbformat.read(path, 4).cells] == ['#| test\nimport math', 'x = 1']
+
 # %% nbs/92_browser.ipynb #71649662
 DIAL = '''
 import anywidget, traitlets
@@ -125,6 +135,277 @@ def test_what_breaks_is_noticed(chromium, lab):
     close_notebook(tab)
 
 
+# %% nbs/92_browser.ipynb #6467b2b5
+@pytest.mark.browser
+def test_the_smallest_widget_answers_keys_as_its_formula_says(widgets):
+    ramp = panel(widgets, 'ramp')
+    def grey(gamma): return np.floor(255*np.linspace(0, 1, 64, dtype=np.float32)**gamma)[None].repeat(8, 0)
+    picture = ramp.get_by_test_id('ramp')
+    expect_picture(picture, grey(1.))
+    press(widgets, ramp.get_by_test_id('gamma'), 'ArrowRight', 3)
+    expect_picture(picture, grey(1.3))
+    expect(lambda: round(float(in_kernel(widgets, 'ramp.gamma')), 6), 1.3)
+    expect(lambda: ramp.get_by_test_id('caption').text_content(), in_kernel(widgets, 'ramp.caption'))
+    with pytest.raises(AssertionError): expect_picture(picture, grey(1.4), within=.5)
+    widgets.check()
+
+
+# %% nbs/92_browser.ipynb #8c883e40
+@pytest.mark.browser
+def test_the_mesh_viewer_shows_what_its_function_draws_where_keys_and_mouse_lead(widgets):
+    viewer = panel(widgets, 'soft')
+    soft, mesh = viewer.get_by_test_id('soft'), viewer.get_by_test_id('mesh')
+    def seen(**look):
+        "What the pure function draws, computed by the kernel."
+        return array_in_kernel(widgets, f'see(viewer.mesh, viewer.target, Look(**{look!r})).pixels')
+    look = dict(azimuth=30., elevation=20., sigma=1e-3, shows='against target', force=True)
+    expect_picture(soft, seen(**look))
+    press(widgets, viewer.get_by_test_id('azimuth'), 'ArrowRight', 3)
+    expect_picture(soft, seen(**look | dict(azimuth=33.)))
+    press(widgets, mesh, 'ArrowLeft', 2)
+    press(widgets, mesh, 'ArrowUp')
+    expect_picture(soft, seen(**look | dict(azimuth=43., elevation=15.)))
+    box = mesh.bounding_box()
+    x, y = box['x'] + box['width']/2, box['y'] + box['height']/2
+    mouse = widgets.page.mouse
+    mouse.move(x, y); mouse.down(); mouse.move(x + 20, y + 10, steps=4); mouse.up()
+    expect_picture(soft, seen(**look | dict(azimuth=33., elevation=20.)))
+    expect(lambda: in_kernel(widgets, '(viewer.azimuth, viewer.elevation)'), '(33.0, 20.0)')
+    press(widgets, viewer.get_by_test_id('sigma'), 'ArrowLeft', 10)
+    expect(lambda: round(float(in_kernel(widgets, 'viewer.sigma')), 9), 1e-4)
+    press(widgets, viewer.get_by_test_id('shows-against target'), 'ArrowLeft')
+    press(widgets, viewer.get_by_test_id('force'), 'Space')
+    expect_picture(soft, seen(azimuth=33., elevation=20., sigma=1e-4, shows='normals'))
+    expect(lambda: viewer.get_by_test_id('caption').text_content(), '642 vertices, 1,280 faces')
+    widgets.check()
+
+
+# %% nbs/92_browser.ipynb #c5fffd4b
+@pytest.mark.browser
+def test_the_mesh_in_the_browser_stands_where_the_renderer_sees_it(widgets):
+    mesh = panel(widgets, 'soft').get_by_test_id('mesh')
+    in_kernel(widgets, '[setattr(viewer, "mesh", chair), viewer.set_trait("shows", "color"), viewer.draw()]')
+    def overlap(azimuth, elevation):
+        "IoU of the mesh in the browser and of the mask that the renderer draws there."
+        mask = array_in_kernel(widgets, f'(render_views(chair, torch.tensor([[viewer.distance, {elevation}, {azimuth}]]), 512, 1)[0, 3] > 127).byte()') > 0
+        drawn = shown(mesh)[..., 3] > 127
+        return (mask & drawn).sum()/(mask | drawn).sum()
+    for azimuth, elevation in ((33., 20.), (120., -30.), (-75., 60.)):
+        in_kernel(widgets, f'viewer.set_state(dict(azimuth={azimuth}, elevation={elevation}))')
+        expect(lambda: overlap(azimuth, elevation) > .97, True)
+        assert overlap(-azimuth, elevation) < .9 and overlap(azimuth, -elevation) < .9
+    widgets.check()
+
+
+# %% nbs/92_browser.ipynb #065f8112
+@pytest.mark.browser
+def test_every_control_has_a_name_a_focus_and_enough_contrast_in_both_themes(widgets):
+    panels = widgets.page.get_by_test_id('panel')
+    for n in range(panels.count()):
+        part = panels.nth(n)
+        for role in ('slider', 'button', 'checkbox', 'radio', 'textbox'):
+            for control in part.get_by_role(role).all():
+                name = control.evaluate('e => e.ariaLabel || e.labels?.[0]?.textContent || e.textContent')
+                assert name.strip(), control.evaluate('e => e.outerHTML')
+        reachable = [c for c in part.locator('input, button, [tabindex]').all() if c.is_visible() and c.is_enabled()]
+        for control in reachable:
+            control.focus()
+            assert control.evaluate('e => e === document.activeElement')
+            assert control.evaluate('e => e.getAttribute("data-lm-suppress-shortcuts")') == 'true', control.evaluate('e => e.outerHTML')
+    CONTRAST = """element => {
+  const numbers = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(c => c/255).map(c => c <= .04045 ? c/12.92 : ((c + .055)/1.055)**2.4)
+    .reduce((sum, c, i) => sum + c*[.2126, .7152, .0722][i], 0);
+  let ground = element;
+  while (ground && (numbers(getComputedStyle(ground).backgroundColor)[3] ?? 1) === 0) ground = ground.parentElement;
+  const [a, b] = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(c => light(numbers(c))).sort();
+  return (Math.max(a, b) + .05)/(Math.min(a, b) + .05);
+}"""
+    for theme in ('JupyterLab Dark', 'JupyterLab Light'):
+        widgets.page.evaluate('theme => jupyterapp.commands.execute("apputils:change-theme", {theme})', theme)
+        widgets.page.wait_for_function('light => document.body.dataset.jpThemeLight === light', arg=str('Light' in theme).lower())
+        texts = panels.locator(':is(span, output, figcaption, p, button):visible').all()
+        assert len(texts) > 20
+        for text in texts: assert text.evaluate(CONTRAST) > 4.5, (theme, text.text_content(), text.evaluate(CONTRAST))
+    widgets.check()
+
+
+# %% nbs/92_browser.ipynb #73f99097
+@pytest.mark.browser
+def test_a_mesh_is_loaded_from_a_file_and_a_wrong_file_is_refused_in_one_line(widgets):
+    from ssr_nb.mesh import icosphere, save_mesh, Mesh
+    import tempfile
+    viewer = panel(widgets, 'soft')
+    with tempfile.TemporaryDirectory() as folder:
+        good, bad, other = (Path(folder)/name for name in ('ball.obj', 'bad.obj', 'page.html'))
+        save_mesh(Mesh(icosphere(1).vertices, icosphere(1).faces), good); bad.write_text('v 0 0 0\n'); other.write_text('<p>')
+        viewer.get_by_test_id('load').set_input_files(good)
+        expect(lambda: viewer.get_by_test_id('caption').text_content(), '42 vertices, 80 faces')
+        expect(lambda: in_kernel(widgets, 'len(viewer.mesh.vertices)'), '42')
+        viewer.get_by_test_id('load').set_input_files(bad)
+        expect(lambda: viewer.get_by_test_id('message').text_content(), 'bad.obj: no faces')
+        viewer.get_by_test_id('load').set_input_files(other)
+        expect(lambda: viewer.get_by_test_id('message').text_content().startswith('page.html: expected .obj'), True)
+        assert in_kernel(widgets, 'len(viewer.mesh.vertices)') == '42'
+    widgets.check()
+
+
+# %% nbs/92_browser.ipynb #4ad5437a
+@pytest.mark.browser
+def test_the_matcher_shows_the_pair_the_row_and_the_verdict_of_the_function(widgets):
+    matcher = panel(widgets, 'ring')
+    def pictures_of(image, reference, view):
+        "The two pictures that should be shown."
+        return [array_in_kernel(widgets, f'on_white({p})') for p in (f'matches.images[{image}]', f'matches.references[{reference}, {view}]')]
+    def expect_match(image, reference, view, threshold=.5):
+        "Pair, drawing and caption of this state."
+        for name, pixels in zip(('subject', 'partner'), pictures_of(image, reference, view)): expect_picture(matcher.get_by_test_id(name), pixels)
+        state = f'match(matches, MatchState({image}, {reference}, {view}, {threshold}))'
+        curves = re.findall(' d="([^"]*)"', in_kernel(widgets, f'scene_svg({state})'))
+        expect(lambda: matcher.locator('svg path').evaluate_all('paths => paths.map(p => p.getAttribute("d"))'), curves)
+        words = in_kernel(widgets, f'{state}.words')
+        assert len(curves) > 4 and words in matcher.get_by_test_id('caption').text_content()
+    expect_match(3, 0, 2)
+    press(widgets, matcher.get_by_test_id('image'), 'ArrowRight', 2)
+    press(widgets, matcher.get_by_test_id('candidate'), 'ArrowLeft')
+    press(widgets, matcher.get_by_test_id('reference'), 'End')
+    press(widgets, matcher.get_by_test_id('threshold'), 'Home')
+    expect_match(5, 1, 1, 0.)
+    expect(lambda: in_kernel(widgets, '(matcher.image, matcher.reference, matcher.candidate)'), '(5.0, 1.0, 1.0)')
+    caption = lambda: matcher.get_by_test_id('caption').text_content()
+    press(widgets, matcher.get_by_test_id('game'), 'Space')
+    expect(lambda: 'P(same)' in caption(), False)
+    assert 'True:' not in caption() and matcher.get_by_test_id('image').is_disabled()
+    press(widgets, matcher.get_by_test_id('guess'), 'Enter')
+    expect(lambda: 'P(same)' in caption() and 'True:' in caption(), True)
+    assert in_kernel(widgets, 'matcher.score.rounds') == '1'
+    press(widgets, matcher.get_by_test_id('game'), 'Space')
+    expect_match(5, 1, 1, 0.)
+    widgets.check()
+
+
+# %% nbs/92_browser.ipynb #9bb3a4d0
+@pytest.mark.browser
+def test_a_click_on_a_cell_of_the_matrix_shows_its_pair_and_the_threshold_its_labels(widgets):
+    explorer = panel(widgets, 'matrix')
+    matrix, heat = explorer.get_by_test_id('matrix'), explorer.get_by_test_id('heat')
+    def expect_cell(reference, row, column, threshold=.5, tilted=False):
+        "Four pictures, the table and the words of this state."
+        scene = f'explore(matches, ExplorerState({reference}, {row}, {column}, {threshold}, {tilted}))'
+        for n, name in enumerate(('subject', 'partner', 'subject_rotated', 'partner_rotated')):
+            expect_picture(explorer.get_by_test_id(name), array_in_kernel(widgets, f'on_white({scene}.pairs[{n}])'))
+        expect_picture(heat, array_in_kernel(widgets, f'{scene}.heat'))
+        words = in_kernel(widgets, f'{scene}.cell + " " + {scene}.rule')
+        expect(lambda: explorer.get_by_test_id('caption').text_content(), words)
+    expect_cell(0, 30, 6)
+    rows, columns = json.loads(in_kernel(widgets, 'explorer.shape'))
+    box = matrix.bounding_box()
+    widgets.page.mouse.click(box['x'] + 10.5*box['width']/columns, box['y'] + 40.5*box['height']/rows)
+    expect_cell(0, 40, 10)
+    for key in ('ArrowDown', 'ArrowDown', 'ArrowLeft'): press(widgets, matrix, key)
+    expect_cell(0, 42, 9)
+    expect(lambda: in_kernel(widgets, '(explorer.row, explorer.column)'), '(42.0, 9.0)')
+    press(widgets, explorer.get_by_test_id('threshold'), 'ArrowRight', 20)
+    press(widgets, explorer.get_by_test_id('tilted'), 'Space')
+    expect_cell(0, 42, 9, .7, True)
+    with pytest.raises(AssertionError): expect_picture(heat, array_in_kernel(widgets, 'heat_picture(matches.similarity[:, 0])'), within=.5)
+    widgets.check()
+
+
+# %% nbs/92_browser.ipynb #18f93b62
+@pytest.mark.browser
+def test_an_image_that_is_given_in_the_browser_becomes_the_mesh_of_the_network_and_is_saved(widgets):
+    import tempfile
+    import torch
+    from PIL import Image
+    from ssr_nb.camera import viewpoint_ring
+    from ssr_nb.render import render_views
+    from ssr_nb.shapes import make_shape
+    part = panel(widgets, 'sheet')
+    pixels = render_views(make_shape('car', torch.Generator().manual_seed(5)), viewpoint_ring()[7:8]).numpy()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'car.png'
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
+        part.get_by_test_id('open_image').set_input_files(path)
+        expect_picture(part.get_by_test_id('sheet'), array_in_kernel(widgets, f'silhouette_sheet(taught.predict(load_image({str(path)!r})))'), within=20)
+    part.get_by_test_id('name').fill('my car')
+    press(widgets, part.get_by_test_id('name'), 'Enter')
+    press(widgets, part.get_by_test_id('kind-.obj'), 'ArrowRight')
+    press(widgets, part.get_by_test_id('save'), 'Enter')
+    expect(lambda: in_kernel(widgets, 'sorted(p.name for p in Path(meshes_folder).iterdir())'), "['my car.glb']")
+    assert 'saved as my car.glb' in part.get_by_test_id('caption').text_content()
+    widgets.check()
+
+
+# %% nbs/92_browser.ipynb #62d7769b
+@pytest.mark.browser
+def test_a_run_is_started_paused_continued_and_stopped_by_its_buttons(widgets):
+    part = panel(widgets, 'film')
+    expect_picture(part.get_by_test_id('film'), array_in_kernel(widgets, 'film_strip(monitor.images, chosen_stages(monitor.stages), -45.)'))
+    press(widgets, part.get_by_test_id('azimuth'), 'ArrowRight', 2)
+    expect_picture(part.get_by_test_id('film'), array_in_kernel(widgets, 'film_strip(monitor.images, chosen_stages(monitor.stages), -35.)'))
+    run = 'BackgroundRun(planes, others, replace(short, iterations=100_000), here/"browser")'
+    in_kernel(widgets, f'[setattr(monitor, "run", {run}), setattr(monitor, "folder", here/"browser"), monitor.stages.clear(), setattr(monitor, "seen", None), monitor.draw()]')
+    caption = lambda: part.get_by_test_id('caption').text_content()
+    press(widgets, part.get_by_test_id('start'), 'Enter')
+    expect(lambda: caption().startswith('Running; iteration'), True, within=60)
+    press(widgets, part.get_by_test_id('pause'), 'Enter')
+    expect(lambda: caption().startswith('Paused; iteration'), True, within=20)
+    step = in_kernel(widgets, 'monitor.run.iteration')
+    widgets.page.wait_for_timeout(1500)
+    assert in_kernel(widgets, 'monitor.run.iteration') == step and f'iteration {step} of' in caption()
+    press(widgets, part.get_by_test_id('start'), 'Enter')
+    expect(lambda: int(in_kernel(widgets, 'monitor.run.iteration')) > int(step), True, within=20)
+    press(widgets, part.get_by_test_id('stop'), 'Enter')
+    expect(lambda: caption().startswith('Stopped;'), True, within=30)
+    assert in_kernel(widgets, '(here/"browser"/"checkpoint.pt").exists()') == 'True'
+    widgets.check()
+
+
+# %% nbs/92_browser.ipynb #9e2725d0
+@pytest.mark.browser
+def test_a_browser_without_webgl_shows_the_mesh_that_python_draws(chromium_without_webgl, lab):
+    server, folder = lab
+    name = notebook(folder/'plain.ipynb', 'from ssr_nb.widgets import *\nviewer = MeshViewer()\nviewer')
+    tab = Tab(chromium_without_webgl)
+    assert tab.page.evaluate('() => document.createElement("canvas").getContext("webgl2")') is None
+    open_notebook(tab, server, name); run_all(tab)
+    viewer = panel(tab, 'soft')
+    solid, soft, slider = (viewer.get_by_test_id(n) for n in ('solid', 'soft', 'azimuth'))
+    solid.wait_for()
+    assert not viewer.get_by_test_id('mesh').is_visible()
+    press(tab, slider, 'ArrowRight', 2)
+    expect_picture(soft, array_in_kernel(tab, 'see(viewer.mesh, viewer.mesh, Look(azimuth=32.)).pixels'))
+    expect_picture(solid, array_in_kernel(tab, 'decode(viewer.solid_picture())'), tolerance=3)
+    tab.check(); close_notebook(tab)
+
+
+# %% nbs/92_browser.ipynb #c744581f
+def test_every_widget_of_a_saved_notebook_has_a_picture_and_no_state():
+    assert '15_widgets.ipynb' in widget_notebooks(ROOT/'nbs')
+    for name in widget_notebooks(ROOT/'nbs'):
+        saved = json.loads((ROOT/'nbs'/name).read_text())
+        assert 'widgets' not in saved['metadata'], name
+        assert all('image/png' in data for data in widget_outputs(saved)), name
+
+
+# %% nbs/92_browser.ipynb #d6895c06
+@pytest.mark.browser
+def test_a_saved_notebook_shows_its_pictures_without_a_kernel(chromium, lab):
+    server, folder = lab
+    for name, count in widget_notebooks(ROOT/'nbs').items():
+        tab = Tab(chromium)
+        (folder/f'saved_{name}').write_bytes((ROOT/'nbs'/name).read_bytes())
+        open_saved(tab, server, f'saved_{name}')
+        pictures = tab.page.locator('.jp-OutputArea-output[data-mime-type="image/png"] img')
+        pngs = [data for cell in json.loads((ROOT/'nbs'/name).read_text())['cells'] for output in cell.get('outputs', [])
+                for kind, data in output.get('data', {}).items() if kind == 'image/png']
+        expect(pictures.count, len(pngs), within=20)
+        for picture in pictures.all(): assert picture.evaluate('img => img.decode().then(() => img.naturalWidth)') > 50
+        assert tab.page.evaluate('() => jupyterapp.shell.currentWidget.context.sessionContext.session') is None
+        tab.check(); tab.context.close()
+
+
 # %% nbs/92_browser.ipynb #9efbdbcb
 @pytest.mark.browser
 def test_every_page_of_the_site_is_whole_without_a_network(chromium, site):
@@ -196,4 +477,80 @@ def test_claims_are_folded_until_a_key_opens_them_and_the_search_finds_words_off
     tab.page.goto(f'file://{site}/search.html?q=silhouette')
     tab.page.locator('#search-results li').first.wait_for()
     assert tab.page.locator('#search-results a[href*="02_raster.html"]').count() > 0
+    tab.check(); tab.context.close()
+
+
+# %% nbs/92_browser.ipynb #e9f4d9dd
+@pytest.mark.browser
+def test_the_mesh_viewer_of_the_site_turns_and_softens_without_python(chromium, site):
+    import torch
+    from ssr_nb.mesh import Mesh, icosphere
+    from ssr_nb.shapes import make_shape
+    from ssr_nb.widgets import Look, see
+    chair, sphere = make_shape('chair', torch.Generator().manual_seed(0)), icosphere(2)
+    mesh = Mesh(.35*sphere.vertices, sphere.faces)
+    def seen(**look): return see(mesh, chair, Look(**look)).pixels
+    tab = Tab(chromium)
+    tab.page.goto(f'file://{site}/15_widgets.html')
+    viewer = panel(tab, 'soft')
+    soft = viewer.get_by_test_id('soft')
+    look = dict(azimuth=30., elevation=20., sigma=1e-3, shows='against target', force=True)
+    expect_picture(soft, seen(**look))
+    press(tab, viewer.get_by_test_id('mesh'), 'ArrowLeft', 9)
+    expect_picture(soft, seen(**look | dict(azimuth=75.)))
+    press(tab, viewer.get_by_test_id('sigma'), 'ArrowRight', 10)
+    press(tab, viewer.get_by_test_id('shows-against target'), 'ArrowLeft')
+    expect_picture(soft, seen(azimuth=75., elevation=20., sigma=1e-2, shows='silhouette', force=True))
+    with pytest.raises(AssertionError): expect_picture(soft, seen(azimuth=60., sigma=1e-2), within=.5)
+    assert viewer.get_by_test_id('load').count() == 0
+    tab.check(); tab.context.close()
+
+
+# %% nbs/92_browser.ipynb #903cca72
+@pytest.mark.browser
+def test_the_matrix_of_the_site_shows_the_pair_of_a_cell_without_python(chromium, site):
+    from ssr_nb.evaluate import on_white
+    from ssr_nb.widgets import built_in_matches
+    matches = built_in_matches(unlabeled=1)
+    tab = Tab(chromium)
+    tab.page.goto(f'file://{site}/15_widgets.html')
+    explorer = panel(tab, 'matrix')
+    def expect_cell(row, column):
+        expect_picture(explorer.get_by_test_id('subject'), on_white(matches.images[row]))
+        expect_picture(explorer.get_by_test_id('partner'), on_white(matches.references[0, column]))
+        said = f'P(same) = {matches.similarity[row, 0, column]:.2f}'
+        expect(lambda: said in explorer.get_by_test_id('caption').text_content(), True)
+    expect_cell(6, 6)
+    for key in ('ArrowDown', 'ArrowRight', 'ArrowRight'): press(tab, explorer.get_by_test_id('matrix'), key)
+    expect_cell(7, 8)
+    tab.check(); tab.context.close()
+
+
+# %% nbs/92_browser.ipynb #e4a315ad
+@pytest.mark.browser
+def test_the_app_shows_the_mesh_viewer_to_those_who_know_the_token(chromium, app):
+    assert 'login' in chromium.new_page().goto(app.url).url
+    tab = Tab(chromium, viewport={'width': 1200, 'height': 900})
+    tab.page.goto(f'{app.url}/?token={app.token}')
+    viewer = panel(tab, 'soft')
+    viewer.wait_for()
+    import torch
+    from ssr_nb.mesh import Mesh, icosphere
+    from ssr_nb.widgets import Look, see
+    sphere = icosphere(3)
+    mesh = Mesh(.35*sphere.vertices, sphere.faces)
+    press(tab, viewer.get_by_test_id('azimuth'), 'ArrowRight', 4)
+    expect_picture(viewer.get_by_test_id('soft'), see(mesh, mesh, Look(azimuth=34., sigma=1e-3)).pixels)
+    assert tab.page.get_by_role('tab').all_text_contents() == ['Mesh', 'Viewpoint', 'Matrix', 'Training', 'Image to mesh']
+    tab.page.get_by_role('tab', name='Image to mesh').click()
+    tab.page.get_by_role('button', name='take the network of the run').click()
+    tab.page.get_by_text('no trained network yet').wait_for()
+    tab.page.get_by_role('tab', name='Training').click()
+    tab.page.get_by_role('button', name='prepare a run').click()
+    start = tab.page.get_by_test_id('start')
+    start.wait_for(); start.click()
+    caption = panel(tab, 'film').get_by_test_id('caption')
+    expect(lambda: 'Running; iteration' in caption.text_content(), True, within=90)
+    tab.page.get_by_test_id('stop').click()
+    expect(lambda: caption.text_content().startswith('Stopped;'), True, within=60)
     tab.check(); tab.context.close()
