@@ -517,7 +517,7 @@ class Bench:
     sigma: float = 1e-4                 # edge softness
     dist_eps: float = 1e-10             # cut-off, as in training
 
-# %% ../nbs/16_cli.ipynb #3765a04c
+# %% ../nbs/16_cli.ipynb #a74771f8
 def bench_cases(
     o: Bench,
 ) -> list[BenchCase]:
@@ -547,7 +547,7 @@ def bench(
     rows = measure_cases(bench_cases(o), o.rounds, sigma=o.sigma,
                          dist_eps=o.dist_eps)
     print(f'{platform.machine()}, {os.cpu_count()} cores, torch '
-          f'{torch.__version__}; times an image, medians')
+          f'{torch.__version__}; times an image, medians\n')
     print(markdown_table(rows, aligned=True))
 
 # %% ../nbs/16_cli.ipynb #8c6302be
