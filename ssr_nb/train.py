@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'RANGES', 'SMALL', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTERS', 'NETWORKS', 'SSRConfig', 'check_config',
-           'process_rank', 'average_gradients', 'mean_of_processes', 'SharedBatchNorm', 'share_batch_norm', 'in_shares',
-           'Trainer', 'build_networks', 'complement', 'resized', 'mixed', 'draw_batch', 'softras_step', 'labeled_pool',
-           'pseudo_pool', 'siamvp_pool', 'siamvp_step', 'believed', 'relabel', 'validate', 'advance', 'fingerprint',
-           'run_state', 'read_checkpoint', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore',
-           'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
+           'process_rank', 'average_gradients', 'mean_of_processes', 'MeanOverProcesses', 'SharedBatchNorm',
+           'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized', 'mixed', 'draw_batch',
+           'softras_step', 'labeled_pool', 'pseudo_pool', 'siamvp_pool', 'siamvp_step', 'believed', 'relabel',
+           'validate', 'advance', 'fingerprint', 'run_state', 'read_checkpoint', 'check_settings', 'same_form',
+           'adam_form', 'misfit', 'restore', 'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit',
+           'loop', 'finished']
 
-# %% ../nbs/13_train.ipynb #52055b21
+# %% ../nbs/13_train.ipynb #d0390f46
 import csv
 import importlib
 import io
@@ -29,7 +30,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from tqdm.auto import tqdm
 
 from .data import Split, choose_labeled
@@ -179,15 +179,24 @@ def mean_of_processes(
     if count > 1: dist.all_reduce(value)
     return value/count
 
-# %% ../nbs/13_train.ipynb #455fa3cd
+# %% ../nbs/13_train.ipynb #92362a60
+class MeanOverProcesses(torch.autograd.Function):
+    "The mean of a tensor over all processes, and of its gradients."
+    @staticmethod
+    def forward(ctx, value): return mean_of_processes(value.clone())
+
+    @staticmethod
+    def backward(ctx, upstream): return mean_of_processes(upstream.clone())
+
 class SharedBatchNorm(nn.BatchNorm2d):
     "Batch normalisation over the equal shares of all processes."
     def forward(self, images: Tensor) -> Tensor:   # (B, C, H, W), both
         rank, count = process_rank()
         if not self.training or count == 1: return super().forward(images)
-        mean = all_reduce(images.mean((0, 2, 3)))/count
+        mean = MeanOverProcesses.apply(images.mean((0, 2, 3)))
         centred = images - mean[:, None, None]
-        variance = all_reduce(centred.square().mean((0, 2, 3)))/count
+        variance = MeanOverProcesses.apply(
+            centred.square().mean((0, 2, 3)))
         with torch.no_grad():
             n = count*images.numel()//len(mean)
             self.running_mean.lerp_(mean, self.momentum)
@@ -215,9 +224,15 @@ def in_shares(
     if count > 1: dist.all_reduce(rows)
     return rows.cpu()
 
-# %% ../nbs/13_train.ipynb #922030a4
+# %% ../nbs/13_train.ipynb #c12802aa
 class Trainer:
     "The state of a run, and the steps that change it."
+    model: Reconstructor
+    siam: SiamVP
+    loss: ReconstructionLoss
+    adam: torch.optim.Adam
+    siam_adam: torch.optim.Adam
+
     def __init__(
         self,
         train: Split,           # training objects
