@@ -4,12 +4,23 @@
 
 # %% auto #0
 __all__ = ['MOST_UPLOAD', 'ELEMENTS_JS', 'LINK_JS', 'SLIDER_JS', 'CHOICE_JS', 'ACTS_JS', 'PICTURES_JS', 'PANEL_JS', 'SHELL_JS',
-           'CSS', 'SHOWS', 'DRAWN', 'WANTED', 'SHADERS_JS', 'CAMERA_JS', 'SCENE_JS', 'ARROWS_JS', 'HAND_JS', 'MESH_JS',
-           'MESH_VIEW_JS', 'MESH_FILES', 'IMAGE_FILES', 'Number', 'slider', 'choice', 'toggle', 'words', 'button',
-           'upload', 'picture', 'encode', 'decode', 'described', 'one_thread', 'Panel', 'still', 'Look',
-           'corner_values', 'soft_picture', 'target_mask', 'silhouette_force', 'force_colors', 'force_arrows',
-           'painted', 'mesh_tables', 'MeshPanel', 'read_upload', 'Seen', 'see', 'MeshViewer', 'Reconstruction',
-           'silhouette_sheet', 'reconstruct', 'path_inside', 'ReconstructionPanel']
+           'CSS', 'SHOWS', 'DRAWN', 'WANTED', 'SHADERS_JS', 'CAMERA_JS', 'COMPILE_JS', 'SCENE_JS', 'ARROWS_JS',
+           'HAND_JS', 'FRAME_JS', 'MESH_JS', 'MESH_VIEW_JS', 'MESH_FILES', 'IMAGE_FILES', 'STROKES', 'RING_BOX',
+           'KINDS', 'CHART_BOX', 'DRAWING_JS', 'DRAWING_CSS', 'ALPHA_FILES', 'HEAT_JS', 'MATRIX_JS', 'MATRIX_CSS',
+           'RUN', 'PAUSE', 'STOP', 'WISH', 'STEP', 'WAITS', 'BUSY', 'STATES', 'CHARTS', 'INK', 'MONITOR_JS', 'Number',
+           'slider', 'choice', 'toggle', 'words', 'button', 'upload', 'picture', 'encode', 'decode', 'described',
+           'one_thread', 'Listener', 'Panel', 'still', 'Look', 'corner_values', 'soft_picture', 'target_mask',
+           'silhouette_force', 'force_colors', 'felt_share', 'force_arrows', 'painted', 'mesh_tables', 'MeshPanel',
+           'read_upload', 'Seen', 'see', 'MeshViewer', 'Reconstruction', 'silhouette_sheet', 'reconstruct',
+           'path_inside', 'ReconstructionPanel', 'Matches', 'compare_images', 'add_image', 'small_siamvp',
+           'built_in_matches', 'Verdict', 'judge_row', 'Curve', 'curve_svg', 'legend', 'drawing_svg', 'draw_curves',
+           'on_ring', 'circle', 'ring_frame', 'ring_curves', 'MatchState', 'MatchScene', 'match', 'view_name',
+           'match_words', 'scene_svg', 'on_white', 'match_figure', 'Game', 'turn_between', 'points', 'deal', 'play',
+           'game_words', 'label_kinds', 'confusion_table', 'threshold_curves', 'threshold_chart', 'heat_picture',
+           'count_picture', 'ExplorerState', 'ExplorerScene', 'rotated_image', 'explore', 'cell_words', 'rule_words',
+           'explorer_figure', 'DrawnPanel', 'MatchPanel', 'ViewpointMatcher', 'match_traits', 'SimilarityExplorer',
+           'train_apart', 'BackgroundRun', 'run_figure', 'figure_svg', 'Stage', 'load_stage', 'chosen_stages',
+           'film_strip', 'changed_at', 'run_words', 'TrainingMonitor']
 
 # %% ../nbs/15_widgets.ipynb #1c4835f0
 import base64
@@ -141,7 +152,7 @@ def described(
             if mark in tags: found[name] = dict(name=name, **tags[mark])
     return list(found.values())
 
-# %% ../nbs/15_widgets.ipynb #d1689376
+# %% ../nbs/15_widgets.ipynb #87c13fcc
 ELEMENTS_JS = """
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -154,7 +165,7 @@ function reachable(tag, name, attributes = {}, ...children) {
   return make(tag, {'data-testid': name, 'data-lm-suppress-shortcuts': 'true',
                     ...attributes}, ...children);
 }
-let serial = 0;  // makes names unique in a page with many views
+const unique = () => `ssr-${Math.random().toString(36).slice(2)}`;
 """
 
 # %% ../nbs/15_widgets.ipynb #1e67a629
@@ -204,10 +215,10 @@ function slider(link, control) {
 }
 """
 
-# %% ../nbs/15_widgets.ipynb #91d852d6
+# %% ../nbs/15_widgets.ipynb #ae821fb5
 CHOICE_JS = """
 function choice(link, {name, label, options}) {
-  const group = `ssr-${++serial}`, buttons = {};
+  const group = unique(), buttons = {};
   const row = make('div', {role: 'radiogroup', 'aria-label': label,
                            class: 'ssr-row', 'data-testid': name});
   for (const option of options) {
@@ -335,7 +346,7 @@ function panel(...views) {
 SHELL_JS = (ELEMENTS_JS + LINK_JS + SLIDER_JS + CHOICE_JS + ACTS_JS
             + PICTURES_JS + PANEL_JS)
 
-# %% ../nbs/15_widgets.ipynb #d2778b01
+# %% ../nbs/15_widgets.ipynb #471175a3
 CSS = """
 .ssr { color: var(--jp-ui-font-color1, CanvasText); line-height: 1.4;
   font: 13px/1.4 var(--jp-ui-font-family, system-ui, sans-serif);
@@ -346,6 +357,7 @@ CSS = """
 .ssr figcaption { color: var(--jp-ui-font-color2, GrayText); }
 .ssr canvas { display: block; image-rendering: pixelated; max-width: 100%;
   border-radius: 4px; touch-action: none; }
+.ssr canvas[tabindex] { image-rendering: auto; }
 .ssr [hidden] { display: none; }
 .ssr p { margin: 8px 0; min-height: 1.4em;
   font-variant-numeric: tabular-nums; }
@@ -356,7 +368,7 @@ CSS = """
   max-width: 900px; }
 .ssr-controls > * { display: flex; align-items: center; gap: 8px;
   min-height: 28px; }
-.ssr-controls span { min-width: 76px; }
+.ssr-controls span { min-width: 76px; white-space: nowrap; }
 .ssr input { accent-color: var(--jp-brand-color1, #1976d2); }
 .ssr input[type=range] { flex: 1; min-width: 90px; }
 .ssr input[type=text] { flex: 1; font: inherit; padding: 2px 6px;
@@ -382,15 +394,46 @@ def one_thread():
     try: yield
     finally: torch.set_num_threads(before)
 
-# %% ../nbs/15_widgets.ipynb #60bdf49d
-class Panel(anywidget.AnyWidget):
+# %% ../nbs/15_widgets.ipynb #60d57d94
+class Listener(anywidget.AnyWidget):
+    "Hears the browser, and says there what goes wrong."
+    controls = traitlets.List().tag(sync=True)
+    message = traitlets.Unicode().tag(sync=True) # what went wrong
+
+    @contextmanager
+    def telling(self):
+        "What goes wrong in the block is said in the widget, and raised."
+        try: yield
+        except Exception as error:
+            kind = type(error).__name__
+            plain = isinstance(error, (InputError, traitlets.TraitError))
+            self.message = str(error) if plain else f'{kind}: {error}'
+            raise
+
+    def set_state(self, sync_data):
+        "Values from the browser; what is wrong with them is said there."
+        try:
+            with self.telling(): super().set_state(sync_data)
+        except (InputError, traitlets.TraitError): pass
+
+    def answer(self, _, content, buffers):
+        "A button pressed or a file given in the browser."
+        known = {c['name']: c for c in self.controls}
+        control = known.get(content.get('call'), {})
+        try:
+            with self.telling():
+                act = getattr(self, control['name'])
+                if control['kind'] == 'button': act()
+                else: act(str(content['file']), bytes(buffers[0]))
+        except (InputError, traitlets.TraitError): pass
+
+# %% ../nbs/15_widgets.ipynb #fa2f9a7d
+class Panel(Listener):
     "The shell of a widget: state in, pictures and numbers out."
     _css = CSS
-    controls = traitlets.List().tag(sync=True)
     pictures = traitlets.List().tag(sync=True)
     disabled = traitlets.List().tag(sync=True)   # names of controls
     caption = traitlets.Unicode().tag(sync=True) # numbers, in words
-    message = traitlets.Unicode().tag(sync=True) # what went wrong
     frame = traitlets.Int(0).tag(sync=True)      # pictures drawn so far
 
     def __init__(self, **state):
@@ -435,34 +478,7 @@ class Panel(anywidget.AnyWidget):
         about = f'{type(self).__name__}: {self.caption}'
         return data | {'image/png': picture, 'text/plain': about}, metadata
 
-    @contextmanager
-    def telling(self):
-        "What goes wrong in the block is said in the widget, and raised."
-        try: yield
-        except Exception as error:
-            kind = type(error).__name__
-            plain = isinstance(error, (InputError, traitlets.TraitError))
-            self.message = str(error) if plain else f'{kind}: {error}'
-            raise
-
-    def set_state(self, sync_data):
-        "Values from the browser; what is wrong with them is said there."
-        try:
-            with self.telling(): super().set_state(sync_data)
-        except (InputError, traitlets.TraitError): pass
-
-    def answer(self, _, content, buffers):
-        "A button pressed or a file given in the browser."
-        known = {c['name']: c for c in self.controls}
-        control = known.get(content.get('call'), {})
-        try:
-            with self.telling():
-                act = getattr(self, control['name'])
-                if control['kind'] == 'button': act()
-                else: act(str(content['file']), bytes(buffers[0]))
-        except (InputError, traitlets.TraitError): pass
-
-# %% ../nbs/15_widgets.ipynb #92f2c170
+# %% ../nbs/15_widgets.ipynb #5e24ec67
 def still(
     panel: Panel,
 ) -> Figure:
@@ -471,7 +487,9 @@ def still(
     shown = [(p, decode(stills[p['name']])) for p in panel.pictures
              if stills[p['name']]]
     widths = [p['width'] for p, _ in shown]
-    figure = Figure(figsize=(sum(widths)/90, max(widths)/90 + .6),
+    height = max(w*len(pixels)/pixels.shape[1]
+                 for w, (_, pixels) in zip(widths, shown))
+    figure = Figure(figsize=(sum(widths)/90, height/90 + .6),
                     layout='constrained', facecolor='white')
     axes = figure.subplots(1, len(shown), squeeze=False, width_ratios=widths)
     for ax, (about, pixels) in zip(axes[0], shown):
@@ -575,7 +593,7 @@ def silhouette_force(
     force, = torch.autograd.grad(loss, vertices)
     return 1 - loss.item(), -force[0]
 
-# %% ../nbs/15_widgets.ipynb #24296b90
+# %% ../nbs/15_widgets.ipynb #72a249a2
 def force_colors(
     mesh: Mesh,
     force: Tensor,  # (V, 3)
@@ -587,6 +605,13 @@ def force_colors(
     hue = torch.where(push[:, None] > 0, push.new_tensor([DRAWN]),
                       push.new_tensor([WANTED]))
     return .72*(1 - share) + share*hue
+
+def felt_share(
+    force: Tensor,  # (V, 3)
+) -> float:         # in (0, 1]
+    "Vertices that feel more than a tenth of the largest force."
+    strength = force.norm(dim=-1)
+    return (strength >= .1*strength.max()).float().mean().item()
 
 def force_arrows(
     force: Tensor,        # (V, 3)
@@ -641,8 +666,8 @@ function cameraOf(distance, elevation, azimuth, halfAngle = 15) {
 }
 """
 
-# %% ../nbs/15_widgets.ipynb #40fab5f9
-SCENE_JS = """
+# %% ../nbs/15_widgets.ipynb #5840a952
+COMPILE_JS = """
 function compile(gl) {
   const program = gl.createProgram();
   for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX],
@@ -658,6 +683,10 @@ function compile(gl) {
   gl.useProgram(program);
   return program;
 }
+"""
+
+# %% ../nbs/15_widgets.ipynb #b2b72826
+SCENE_JS = """
 class Scene {
   constructor(gl) {
     this.gl = gl;
@@ -758,14 +787,29 @@ function takeInHand(link, canvas) {
 }
 """
 
-# %% ../nbs/15_widgets.ipynb #8c14fdfc
-MESH_JS = """
+# %% ../nbs/15_widgets.ipynb #69297c79
+FRAME_JS = """
+function oncePerFrame(act) {
+  let asked = false;
+  return () => {
+    if (!asked) requestAnimationFrame(() => { asked = false; act(); });
+    asked = true;
+  };
+}
 const numbers = (Type, bytes) => new Type(bytes.buffer.slice(
   bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+"""
+
+# %% ../nbs/15_widgets.ipynb #384ee7c6
+MESH_JS = """
+const VIEW = ['distance', 'elevation', 'azimuth'];
+const TABLES = {vertices: Float32Array, faces: Uint32Array,
+                colors: Float32Array, arrows: Float32Array};
 function meshView(link) {
+  const side = Math.round(256*Math.min(2, devicePixelRatio));
   const canvas = reachable('canvas', 'mesh', {tabindex: 0, role: 'img',
     'aria-label': 'mesh: drag, or use arrow keys, plus and minus',
-    width: 512, height: 512, style: 'width: 256px; cursor: grab'});
+    width: side, height: side, style: 'width: 256px; cursor: grab'});
   const gl = canvas.getContext('webgl2', {preserveDrawingBuffer: true});
   const figure = make('figure', {}, make('figcaption', {}, 'mesh'), canvas);
   const giveUp = () => {
@@ -775,23 +819,20 @@ function meshView(link) {
   if (!gl) return giveUp();
   canvas.addEventListener('webglcontextlost', giveUp);
   const scene = new Scene(gl);
+  const table = name => numbers(TABLES[name], link.get(name));
   const draw = () => {
-    scene.lookFrom(cameraOf(...['distance', 'elevation', 'azimuth']
-      .map(name => link.get(name))));
+    const view = VIEW.map(name => link.get(name));
+    scene.lookFrom(cameraOf(...view));
     scene.drawFaces();
-    const arrows = numbers(Float32Array, link.get('arrows'));
-    if (arrows.length) drawArrows(scene,
-      numbers(Float32Array, link.get('vertices')), arrows, inkOf(canvas));
+    const arrows = table('arrows');
+    if (arrows.length)
+      drawArrows(scene, table('vertices'), arrows, inkOf(canvas));
+    canvas.dataset.view = view.join(' ');
   };
-  link.follow(['vertices', 'faces', 'colors', 'arrows'], () => {
-    scene.feed('position', numbers(Float32Array, link.get('vertices')));
-    scene.feed('color', numbers(Float32Array, link.get('colors')));
-    scene.setFaces(numbers(Uint32Array, link.get('faces')));
-    if (canvas.isConnected) draw();
-  });
-  for (const name of ['azimuth', 'elevation', 'distance'])
-    link.on(`change:${name}`, draw);
-  requestAnimationFrame(draw);  // once it has a color to inherit
+  link.follow(['vertices'], () => scene.feed('position', table('vertices')));
+  link.follow(['colors'], () => scene.feed('color', table('colors')));
+  link.follow(['faces'], () => scene.setFaces(table('faces')));
+  link.follow([...VIEW, ...Object.keys(TABLES)], oncePerFrame(draw));
   takeInHand(link, canvas);
   link.ends.push(() => {
     canvas.removeEventListener('webglcontextlost', giveUp);
@@ -800,8 +841,8 @@ function meshView(link) {
   return figure;
 }
 """
-MESH_VIEW_JS = (SHELL_JS + SHADERS_JS + CAMERA_JS + SCENE_JS + ARROWS_JS
-                + HAND_JS + MESH_JS)
+MESH_VIEW_JS = (SHELL_JS + SHADERS_JS + CAMERA_JS + COMPILE_JS + SCENE_JS
+                + ARROWS_JS + HAND_JS + FRAME_JS + MESH_JS)
 
 # %% ../nbs/15_widgets.ipynb #ae7eeb42
 def painted(
@@ -822,7 +863,7 @@ def mesh_tables(
             'colors': table(mesh.vertex_colors, '<f4'),
             'arrows': b'' if arrows is None else table(arrows, '<f4')}
 
-# %% ../nbs/15_widgets.ipynb #66a7b05f
+# %% ../nbs/15_widgets.ipynb #be754193
 class MeshPanel(Panel):
     "A panel with a mesh to turn."
     azimuth = slider(30., -180., 180., 1., 'azimuth', '°')
@@ -842,14 +883,14 @@ class MeshPanel(Panel):
         solid = b'' if self.webgl else self.solid_picture()
         return mesh_tables(self.held, arrows) | {'solid': solid}
 
-    def solid_picture(self) -> bytes:
+    def solid_picture(self, samples: int = 1) -> bytes:
         "The mesh as the browser shows it, but for the arrows."
         view = torch.tensor([[self.distance, self.elevation, self.azimuth]])
-        drawn = render_views(self.held, view, 256, 2).numpy()[0]
+        drawn = render_views(self.held, view, 192, samples).numpy()[0]
         return encode(straight_alpha(drawn).transpose(1, 2, 0))
 
     def stills(self):
-        return super().stills() | {'solid': self.solid_picture()}
+        return super().stills() | {'solid': self.solid_picture(samples=4)}
 
 # %% ../nbs/15_widgets.ipynb #fdb0bf1d
 MESH_FILES = '.obj', '.glb', '.off', '.ply', '.stl'
@@ -877,7 +918,7 @@ def read_upload(
             said = str(error).replace(str(path), name)
             raise InputError(said) from None
 
-# %% ../nbs/15_widgets.ipynb #d74745ae
+# %% ../nbs/15_widgets.ipynb #b0c6a48c
 @dataclass(frozen=True)
 class Seen:
     "All that the mesh viewer shows."
@@ -898,21 +939,22 @@ def see(
                     f'{V:,} vertices, {F:,} faces')
     mask = target_mask(target, look)
     iou, force = silhouette_force(mesh, mask, look)
-    felt = (force != 0).any(-1).float().mean().item()
     pixels = soft_picture(mesh, look, mask)
     said = (f'IoU with the target {iou:.3f}; '
-            f'{felt:.0%} of {V:,} vertices feel a force')
+            f'{felt_share(force):.0%} of {V:,} vertices feel '
+            'more than a tenth of the largest force')
     if not look.force: return Seen(painted(mesh), pixels, None, said)
     colored = Mesh(mesh.vertices, mesh.faces, force_colors(mesh, force))
     return Seen(colored, pixels, force_arrows(force), said)
 
-# %% ../nbs/15_widgets.ipynb #622f2cb5
+# %% ../nbs/15_widgets.ipynb #77cc20fb
 class MeshViewer(MeshPanel):
     "A mesh to turn, its soft picture, and the force on each vertex."
     sigma = slider(1e-4, 1e-6, 1e-2, .1, 'sigma', log=True)
     gamma = slider(1e-4, 1e-6, 1e-1, .1, 'gamma', log=True)
     shows = choice(SHOWS, 'picture')
     force = toggle(False, 'force on each vertex')
+    frozen = toggle(False, 'hold the picture while the mesh turns')
     soft = picture('what the rasterizer draws')
 
     def __init__(
@@ -924,13 +966,15 @@ class MeshViewer(MeshPanel):
     ):
         sphere = icosphere(3)
         self.mesh = mesh or Mesh(.4*sphere.vertices, sphere.faces)
-        self.target, self.image_size = target, image_size
+        self.target, self.image_size, self.view = target, image_size, None
         super().__init__(**state)
 
     def look(self) -> Look:
         "The sliders as a state."
-        return Look(self.azimuth, self.elevation, self.distance, self.sigma,
-                    self.gamma, self.shows, self.force, self.image_size)
+        if not (self.frozen and self.view):
+            self.view = self.azimuth, self.elevation, self.distance
+        return Look(*self.view, self.sigma, self.gamma, self.shows,
+                    self.force, self.image_size)
 
     def show(self):
         target = self.mesh if self.target is None else self.target
@@ -996,7 +1040,7 @@ def path_inside(
         raise InputError(f'{path.name}: exists already; choose another name')
     return path
 
-# %% ../nbs/15_widgets.ipynb #20d083bc
+# %% ../nbs/15_widgets.ipynb #8acd8f22
 class ReconstructionPanel(MeshPanel):
     "Drop an image, turn the mesh, save it."
     image = picture('image', width=128)
@@ -1019,7 +1063,8 @@ class ReconstructionPanel(MeshPanel):
 
     def show(self):
         pixels = straight_alpha(self.result.image).transpose(1, 2, 0)
-        said = f'{self.result.mesh!r}{self.saved}'
+        V, F = len(self.result.mesh.vertices), len(self.result.mesh.faces)
+        said = f'{V:,} vertices, {F:,} faces{self.saved}'
         return self.hold(self.result.mesh) | {
             'image': encode(pixels), 'sheet': encode(self.result.sheet),
             'caption': said}
@@ -1031,13 +1076,13 @@ class ReconstructionPanel(MeshPanel):
         self.saved = ''
         self.draw()
 
-    @upload('an image of one object, the rest transparent', IMAGE_FILES)
+    @upload('image', IMAGE_FILES)
     def open_image(self, name: str, content: bytes):
         "Reconstruct the image of a file."
         self.opened = read_upload(name, content, IMAGE_FILES, open_picture)
         self.take(self.opened)
 
-    @upload('its mask, if nothing is transparent', IMAGE_FILES)
+    @upload('its mask', IMAGE_FILES)
     def open_mask(self, name: str, content: bytes):
         "Reconstruct the image again, with a mask from a file."
         mask = read_upload(name, content, IMAGE_FILES, open_picture)
@@ -1051,3 +1096,1269 @@ class ReconstructionPanel(MeshPanel):
             save_mesh(self.result.mesh, path)
         self.saved = f', saved as {path.name}'
         self.draw()
+
+# %% ../nbs/15_widgets.ipynb #67a503e6
+import base64
+import html
+import importlib
+import io
+import multiprocessing
+import signal
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import traitlets
+from matplotlib import colormaps, rc_context
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from .camera import viewpoint_ring
+from .data import SPLITS, load_image, load_split
+from .evaluate import (COLORS, LIGHT, PALE, RunRecord, plot_columns,
+                             png_bytes, read_run, tinted)
+from .mesh import InputError, Mesh
+from .pseudo_label import label_by_agreement, label_quality
+from .reconstruct import Reconstructor
+from .render import render_views
+from .shapes import make_shape
+from .siamvp import (SiamVP, siamvp_loss, transform_images,
+                           viewpoint_similarity)
+from .train import SSRConfig, finished, fit
+
+# %% ../nbs/15_widgets.ipynb #f5189a5f
+@dataclass(frozen=True)
+class Matches:
+    "N images against all M views of R labeled objects."
+    siam: SiamVP
+    images: Tensor      # (N, 4, S, S) uint8
+    truth: Tensor       # (N,) viewpoint number, or -1: unknown
+    references: Tensor  # (R, M, 4, S, S) uint8
+    viewpoints: Tensor  # (M, 3) distance, elevation and azimuth in degrees
+    rotation: float     # of Ŝ, degrees
+    similarity: Tensor  # (N, R, M) S
+    rotated: Tensor     # (N, R, M) Ŝ
+
+    @property
+    def azimuth(self): return self.viewpoints[:, 2]
+
+# %% ../nbs/15_widgets.ipynb #3d8293c5
+def compare_images(
+    siam: SiamVP,
+    images: Tensor,          # (N, 4, S, S) uint8
+    truth: Tensor,           # (N,) viewpoint number, or -1: unknown
+    references: Tensor,      # (R, M, 4, S, S) uint8, all views of R objects
+    viewpoints: Tensor,      # (M, 3) of the views
+    rotation: float = 45.,   # of Ŝ, degrees
+) -> Matches:
+    "S and Ŝ of every image against every reference."
+    known = references[:, :, :3].flatten(0, 1)
+    S, rotated = (viewpoint_similarity(siam, images[:, :3], known, angle)
+                  .unflatten(1, references.shape[:2])
+                  for angle in (0., rotation))
+    return Matches(siam, images, truth, references, viewpoints, rotation,
+                   S, rotated)
+
+def add_image(
+    matches: Matches,
+    image: Tensor,      # (4, S, S) uint8, its viewpoint unknown
+) -> Matches:           # with one row more
+    "Compare one more image with the same references."
+    m, unknown = matches, torch.tensor([-1])
+    one = compare_images(m.siam, image[None], unknown, m.references,
+                         m.viewpoints, m.rotation)
+    rows = {k: torch.cat([getattr(m, k), getattr(one, k)])
+            for k in ('images', 'truth', 'similarity', 'rotated')}
+    return replace(m, **rows)
+
+# %% ../nbs/15_widgets.ipynb #8633ea0b
+def small_siamvp(
+    references: Tensor,   # (R, M, 4, S, S) uint8, the labeled objects
+    steps: int = 150,     # of Adam
+    seed: int = 0,
+) -> SiamVP:
+    "A narrow SiamVP on 32×32 images, taught in seconds (notebook 11)."
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        siam = SiamVP(32, width=16, features=256, kernels=(5, 4, 3))
+    count, views = references.shape[:2]
+    labels = (torch.arange(count).repeat_interleave(views),
+              torch.arange(views).repeat(count))
+    images = torch.nn.functional.interpolate(
+        references[:, :, :3].flatten(0, 1)/255, size=(32, 32),
+        mode='bilinear', antialias=True)
+    adam = torch.optim.Adam(siam.parameters(), 1e-3)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        loss, _ = siamvp_loss(siam, images, *labels, generator, pairs=0)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return siam.eval().requires_grad_(False)
+
+# %% ../nbs/15_widgets.ipynb #07f23c01
+def built_in_matches(
+    category: str = 'plane',
+    unlabeled: int = 6,       # objects
+    labeled: int = 2,         # objects
+    steps: int = 150,         # of SiamVP
+    seed: int = 3,
+) -> Matches:
+    "Built-in objects, some labeled, and what a small SiamVP says of the rest."
+    generator, ring = torch.Generator().manual_seed(seed), viewpoint_ring()
+    views = torch.stack([render_views(make_shape(category, generator), ring)
+                         for _ in range(labeled + unlabeled)])
+    known, others = views[:labeled], views[labeled:]
+    return compare_images(small_siamvp(known, steps, seed),
+                          others.flatten(0, 1),
+                          torch.arange(len(ring)).repeat(unlabeled),
+                          known, ring)
+
+# %% ../nbs/15_widgets.ipynb #9b25c88c
+@dataclass(frozen=True)
+class Verdict:
+    "What the rule says of one image."
+    view: int      # the viewpoint it labels, or -1
+    best: int      # argmax S
+    again: int     # argmax Ŝ
+    reason: str    # in words
+
+def judge_row(
+    similarity: Tensor,       # (M,) S of one image
+    rotated: Tensor,          # (M,) Ŝ
+    threshold: float = .5,    # τ
+) -> Verdict:
+    "The paper's rule on one image, and why it abstains."
+    best, again = int(similarity.argmax()), int(rotated.argmax())
+    view = int(label_by_agreement(similarity, rotated, threshold))
+    doubts = [f'{name} is {row.max():.2f}, not above τ = {threshold:.2f}'
+              for name, row in (('S', similarity), ('Ŝ', rotated))
+              if not row.max() > threshold]
+    if best != again:
+        doubts.append(f'S picks view {best}, Ŝ picks view {again}')
+    reason = '; '.join(doubts) if view < 0 else 'both are sure and agree'
+    return Verdict(view, best, again, reason)
+
+# %% ../nbs/15_widgets.ipynb #8aa91026
+@dataclass(frozen=True)
+class Curve:
+    "A line of a drawing, in units of the plot; y points up."
+    points: np.ndarray    # (P, 2)
+    kind: str             # of STROKES
+    name: str = ''        # in the legend
+    closed: bool = False
+
+STROKES = {   # kind -> colour, width, dashes, opacity of its inside
+    'S': (COLORS['ssr'], 2.5, '', .2),
+    'rotated': (COLORS['softras'], 2., '5 3', 0),
+    'grid': ('currentColor', .6, '', 0),
+    'threshold': ('currentColor', 1.2, '2 3', 0),
+    'candidate': ('currentColor', 2., '', 0),
+    'truth': ('#2e9e5b', 4., '', 0),
+    'picked': (COLORS['ssr'], 3., '', 1),
+    'share': (COLORS['ssr'], 2., '', 0)}
+
+# %% ../nbs/15_widgets.ipynb #7f18787f
+def curve_svg(
+    curve: Curve,
+    scale: float,    # pixels a unit
+) -> str:
+    "One curve as an SVG path, y turned down."
+    color, width, dashes, inside = STROKES[curve.kind]
+    dots = (f'{scale*x:.1f} {-scale*y:.1f}' for x, y in curve.points)
+    path = 'M' + 'L'.join(dots) + 'Z'*curve.closed
+    fill = color if inside else 'none'
+    return (f'<path data-kind="{curve.kind}" d="{path}" fill="{fill}" '
+            f'fill-opacity="{inside}" stroke="{color}" '
+            f'stroke-width="{width}" stroke-dasharray="{dashes}"/>')
+
+def legend(
+    curves: list[Curve],
+    box: tuple,   # left, bottom, right, top, in units
+) -> tuple[list[Curve], list[tuple]]:
+    "A dash and a name for each named curve, at the top on the right."
+    named = [c for c in curves if c.name]
+    x, rows = box[2] - .75, [box[3] - .15 - .17*i for i in range(len(named))]
+    dashes = [Curve(np.array([(x - .2, y), (x - .03, y)]), c.kind)
+              for c, y in zip(named, rows)]
+    return dashes, [(x + .04, y - .035, c.name, 'start')
+                    for c, y in zip(named, rows)]
+
+def drawing_svg(
+    curves: list[Curve],
+    texts: list[tuple],   # (x, y, text, start or middle)
+    box: tuple,           # left, bottom, right, top, in units
+    words: str,           # said instead of the drawing
+    scale: float = 110.,  # pixels a unit
+) -> str:
+    "Curves, legend and texts as an SVG that follows the page's colours."
+    left, bottom, right, top = (scale*side for side in box)
+    keys, names = legend(curves, box)
+    lines = [curve_svg(c, scale) for c in curves + keys]
+    lines += [f'<text x="{scale*x:.1f}" y="{-scale*y:.1f}" fill="current'
+              f'Color" font-size="12" text-anchor="{anchor}">'
+              f'{html.escape(text)}</text>'
+              for x, y, text, anchor in texts + names]
+    w, h, words = right - left, top - bottom, html.escape(words)
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
+            f'aria-label="{words}" width="{w:.0f}" height="{h:.0f}" '
+            f'viewBox="{left:.0f} {-top:.0f} {w:.0f} {h:.0f}">'
+            + ''.join(lines) + '</svg>')
+
+# %% ../nbs/15_widgets.ipynb #c9f833b3
+def draw_curves(
+    ax,                   # matplotlib's
+    curves: list[Curve],
+    texts: list[tuple],   # (x, y, text, start or middle)
+    box: tuple,           # left, bottom, right, top, in units
+):
+    "The same drawing by matplotlib, for saved notebooks."
+    keys, names = legend(curves, box)
+    for curve in curves + keys:
+        color, width, dashes, inside = STROKES[curve.kind]
+        color = 'black' if color == 'currentColor' else color
+        end = curve.points[:1 if curve.closed else 0]
+        x, y = np.concatenate([curve.points, end]).T
+        ax.plot(x, y, '--' if dashes else '-', color=color, lw=.7*width)
+        if inside: ax.fill(x, y, color=color, alpha=inside, lw=0)
+    for x, y, text, anchor in texts + names:
+        side = 'left' if anchor == 'start' else 'center'
+        ax.text(x, y, text, ha=side, fontsize=8)
+    left, bottom, right, top = box
+    ax.set(xlim=(left, right), ylim=(bottom, top), aspect='equal')
+    ax.axis('off')
+
+# %% ../nbs/15_widgets.ipynb #61ee9b6e
+def on_ring(
+    azimuth,        # degrees
+    radius=1.,      # from the middle
+) -> np.ndarray:    # (..., 2) right, up on a map with azimuth 0 below
+    "Where a camera stands, seen from above."
+    turn = np.deg2rad(np.asarray(azimuth, float))
+    return np.stack([radius*np.sin(turn), -radius*np.cos(turn)], -1)
+
+def circle(
+    radius: float,
+    kind: str,
+    middle=(0., 0.),
+    name: str = '',
+) -> Curve:
+    "A circle of 72 corners."
+    points = on_ring(np.arange(0, 360, 5), radius) + np.asarray(middle)
+    return Curve(points, kind, name, True)
+
+# %% ../nbs/15_widgets.ipynb #a7ea2f88
+RING_BOX = -1.35, -1.3, 2.1, 1.3
+
+def ring_frame(
+    candidate: float,    # azimuth of the hand, degrees
+) -> tuple[list[Curve], list[tuple]]:
+    "The empty plot: circles at ½ and 1, azimuths, and a hand."
+    hand = np.array([(0, 0), on_ring(candidate, 1.12)])
+    names = [(*on_ring(a, 1.2), f'{a}°', 'middle')
+             for a in (0, 90, 180, -90)]
+    return [circle(.5, 'grid'), circle(1., 'grid'),
+            Curve(hand, 'candidate', 'candidate')], names
+
+def ring_curves(
+    similarity: np.ndarray,   # (M,) S of one image
+    rotated: np.ndarray,      # (M,) Ŝ
+    azimuth: np.ndarray,      # (M,) degrees
+    threshold: float,         # τ
+    verdict: Verdict,
+    truth: int = -1,          # viewpoint number, or -1: unknown
+) -> list[Curve]:
+    "S and Ŝ over azimuth, τ, what the rule picked, and the truth."
+    curves = [Curve(on_ring(azimuth, similarity), 'S', 'S', True),
+              Curve(on_ring(azimuth, rotated), 'rotated', 'Ŝ', True),
+              circle(threshold, 'threshold', name='τ')]
+    if truth >= 0:
+        mark = np.stack([on_ring(azimuth[truth], r) for r in (1, 1.1)])
+        curves.append(Curve(mark, 'truth', 'truth'))
+    if verdict.view >= 0:
+        place = on_ring(azimuth[verdict.view], similarity[verdict.view])
+        curves.append(circle(.04, 'picked', place, 'label'))
+    return curves
+
+# %% ../nbs/15_widgets.ipynb #5153a1f6
+@dataclass(frozen=True)
+class MatchState:
+    "What the sliders of `ViewpointMatcher` say."
+    image: int = 0            # row of the matches
+    reference: int = 0        # labeled object
+    candidate: int = 0        # viewpoint number
+    threshold: float = .5     # τ
+    hidden: bool = False      # say nothing of what the network thinks
+
+@dataclass(frozen=True)
+class MatchScene:
+    "What it shows."
+    image: Tensor             # (4, S, S) uint8
+    reference: Tensor         # (4, S, S) uint8
+    p: float | None           # P(same) of the two; None: hidden
+    p_rotated: float | None   # the same of both rotated
+    verdict: Verdict | None
+    curves: list[Curve]
+    texts: list[tuple]
+    words: str
+
+# %% ../nbs/15_widgets.ipynb #ac6f26d8
+def match(
+    matches: Matches,
+    state: MatchState,
+) -> MatchScene:
+    "The picture and the numbers of one position of the sliders."
+    m, s = matches, state
+    S, rotated = m.similarity[s.image, s.reference], \
+        m.rotated[s.image, s.reference]
+    azimuth = m.azimuth.numpy()
+    curves, texts = ring_frame(azimuth[s.candidate])
+    pair = m.images[s.image], m.references[s.reference, s.candidate]
+    if s.hidden:
+        return MatchScene(*pair, None, None, None, curves, texts,
+                          'Which viewpoint? Turn the reference.')
+    verdict, truth = judge_row(S, rotated, s.threshold), int(m.truth[s.image])
+    curves = ring_curves(S.numpy(), rotated.numpy(), azimuth, s.threshold,
+                         verdict, truth) + curves
+    p, p_rotated = S[s.candidate].item(), rotated[s.candidate].item()
+    return MatchScene(*pair, p, p_rotated, verdict, curves, texts,
+                      match_words(m, s, verdict))
+
+# %% ../nbs/15_widgets.ipynb #b9c9d860
+def view_name(
+    matches: Matches,
+    view: int,
+) -> str:
+    "A viewpoint by number and azimuth."
+    azimuth = (matches.azimuth[view] + 180) % 360 - 180
+    return f'view {view} (azimuth {azimuth:+.0f}°)'
+
+def match_words(
+    matches: Matches,
+    state: MatchState,
+    verdict: Verdict,
+) -> str:
+    "What the rule does with this image, in a sentence or two."
+    said = 'The rule abstains' if verdict.view < 0 else \
+        f'The rule labels it {view_name(matches, verdict.view)}'
+    truth = int(matches.truth[state.image])
+    real = '' if truth < 0 else f' True: {view_name(matches, truth)}.'
+    return f'{said}: {verdict.reason}.{real}'
+
+# %% ../nbs/15_widgets.ipynb #313e2a5f
+def scene_svg(
+    scene: MatchScene,
+) -> str:
+    "The ring of a scene, for the browser."
+    return drawing_svg(scene.curves, scene.texts, RING_BOX, scene.words)
+
+def on_white(
+    pixels,            # (4, S, S) uint8, premultiplied
+) -> np.ndarray:       # (S, S, 3) uint8
+    "A picture of a data set on white paper."
+    pixels = np.asarray(pixels).astype(int)
+    return (pixels[:3] + 255 - pixels[3]).clip(0, 255).astype(np.uint8) \
+        .transpose(1, 2, 0)
+
+def match_figure(
+    scene: MatchScene,
+) -> Figure:
+    "A scene on paper, for saved notebooks."
+    figure = Figure(figsize=(9, 3.2), layout='constrained')
+    first, second, ring = figure.subplots(1, 3)
+    same = '' if scene.p is None else f', P(same) = {scene.p:.2f}'
+    for ax, pixels, title in ((first, scene.image, 'image'),
+                              (second, scene.reference, f'reference{same}')):
+        ax.imshow(on_white(pixels))
+        ax.set_title(title)
+        ax.axis('off')
+    draw_curves(ring, scene.curves, scene.texts, RING_BOX)
+    figure.supxlabel(scene.words, fontsize=9)
+    return figure
+
+# %% ../nbs/15_widgets.ipynb #c8895efd
+@dataclass(frozen=True)
+class Game:
+    "The image that is guessed, and the score so far."
+    row: int = -1         # of the matches; -1: none was dealt
+    guess: int = -1       # the player's viewpoint; -1: still open
+    rounds: int = 0
+    player: float = 0.
+    network: float = 0.
+    silent: int = 0       # rounds in which the rule abstained
+
+    @property
+    def open(self): return self.row >= 0 and self.guess < 0
+
+def turn_between(
+    azimuth: Tensor,     # (M,) degrees
+    first,               # viewpoint numbers
+    second,
+) -> Tensor:             # degrees in [-180, 180)
+    "How far one must walk from the second viewpoint to the first."
+    return (azimuth[first] - azimuth[second] + 180) % 360 - 180
+
+# %% ../nbs/15_widgets.ipynb #4d1f9c55
+def points(
+    guess: int,           # viewpoint number, or -1: none
+    truth: int,           # viewpoint number
+    azimuth: Tensor,      # (M,) of the viewpoints, degrees
+) -> float:
+    "1 for the viewpoint, ½ for the one beside it."
+    if guess < 0: return 0.
+    if guess == truth: return 1.
+    step = 360/len(azimuth)
+    return .5*float(abs(turn_between(azimuth, guess, truth)) < 1.5*step)
+
+def deal(
+    game: Game,
+    truth: Tensor,               # (N,) viewpoint numbers, or -1: unknown
+    generator: torch.Generator,
+) -> Game:                       # a new image, the same score
+    "Choose a random image of which the answer is known."
+    known = (truth >= 0).nonzero()[:, 0]
+    n = torch.randint(len(known), (), generator=generator)
+    return replace(game, row=int(known[n]), guess=-1)
+
+def play(
+    game: Game,           # open
+    guess: int,           # the player's viewpoint number
+    verdict: Verdict,     # the network's
+    truth: int,           # the true one
+    azimuth: Tensor,      # (M,) of the viewpoints, degrees
+) -> Game:
+    "The score after the player and the network have spoken."
+    return Game(game.row, guess, game.rounds + 1,
+                game.player + points(guess, truth, azimuth),
+                game.network + points(verdict.view, truth, azimuth),
+                game.silent + (verdict.view < 0))
+
+# %% ../nbs/15_widgets.ipynb #f37b0557
+def game_words(
+    game: Game,
+) -> str:
+    "The score, as one says it."
+    said = f' You said view {game.guess}.' if game.guess >= 0 else ''
+    return (f'Rounds {game.rounds}, you {game.player:g}, the network '
+            f'{game.network:g} (silent {game.silent} times).{said}')
+
+# %% ../nbs/15_widgets.ipynb #ba62e419
+KINDS = 'right', 'one view off', 'front for back', 'other'
+
+def label_kinds(
+    labels: Tensor,    # (N,) viewpoint numbers, or -1
+    truth: Tensor,     # (N,) viewpoint numbers
+    azimuth: Tensor,   # (M,) degrees
+) -> dict:             # of KINDS: how many labels
+    "What the labels are: right, nearly, back to front, or worse."
+    known = labels >= 0
+    turn = turn_between(azimuth, labels[known], truth[known]).abs()
+    step = 360/len(azimuth)
+    right = labels[known] == truth[known]
+    near = ~right & (turn < 1.5*step)
+    back = ~right & ~near & (turn > 180 - .5*step)
+    counts = [int(x.sum()) for x in (right, near, back)]
+    return dict(zip(KINDS, counts + [int(known.sum()) - sum(counts)]))
+
+def confusion_table(
+    labels: Tensor,    # (N,) viewpoint numbers, or -1
+    truth: Tensor,     # (N,) viewpoint numbers
+    count: int,        # M viewpoints
+) -> Tensor:           # (M, M) images of a true view (row) by label
+    "How often each viewpoint was taken for each other one."
+    known = labels >= 0
+    table = torch.zeros(count, count, dtype=torch.long)
+    one = torch.ones(int(known.sum()), dtype=torch.long)
+    return table.index_put_((truth[known], labels[known]), one,
+                            accumulate=True)
+
+# %% ../nbs/15_widgets.ipynb #ae1a3725
+def threshold_curves(
+    similarity: Tensor,   # (N, M) S
+    rotated: Tensor,      # (N, M) Ŝ
+    truth: Tensor,        # (N,) viewpoint numbers
+    steps: int = 51,      # values of τ from 0 to 1
+) -> np.ndarray:          # (steps, 3) τ, share labeled, share of these right
+    "What each threshold would give; NaN where nothing is labeled."
+    tau = torch.linspace(0, 1, steps)
+    rows = [(float(t), *label_quality(
+        label_by_agreement(similarity, rotated, float(t)), truth))
+        for t in tau]
+    return np.array(rows)
+
+CHART_BOX = -.15, -.2, 2.05, 1.12
+
+def threshold_chart(
+    curves: np.ndarray,   # (steps, 3) of threshold_curves
+    threshold: float,     # the present τ
+) -> tuple[list[Curve], list[tuple]]:
+    "Share and accuracy against τ, and where we are."
+    there = np.isfinite(curves[:, 2])
+    frame = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float)
+    hand = np.array([(threshold, 0), (threshold, 1)])
+    texts = [(x, -.12, f'{x:g}', 'middle') for x in (0, .5, 1)] + \
+        [(-.06, y - .03, f'{y:g}', 'middle') for y in (0, 1)]
+    return [Curve(frame, 'grid', closed=True),
+            Curve(curves[:, :2], 'share', 'share labeled'),
+            Curve(curves[there][:, [0, 2]], 'rotated', 'of these right'),
+            Curve(hand, 'candidate', 'τ')], texts
+
+# %% ../nbs/15_widgets.ipynb #516ba559
+def heat_picture(
+    table: Tensor,       # (H, W) in [0, 1]
+) -> np.ndarray:         # (H, W, 3) uint8
+    "Numbers as colours, dark is 0 and yellow is 1 (viridis)."
+    return colormaps['viridis'](table.numpy(), bytes=True)[..., :3]
+
+def count_picture(
+    table: Tensor,       # (M, M) whole numbers
+) -> np.ndarray:         # (M, M, 3) uint8
+    "Counts as colours; the largest is yellow, square roots in between."
+    return heat_picture((table/table.max().clamp(min=1)).sqrt())
+
+# %% ../nbs/15_widgets.ipynb #53ee0996
+@dataclass(frozen=True)
+class ExplorerState:
+    "What `SimilarityExplorer` is pointed at."
+    reference: int = 0        # labeled object
+    row: int = 0              # image
+    column: int = 0           # viewpoint of the reference
+    threshold: float = .5     # τ
+    tilted: bool = False      # show Ŝ instead of S
+
+@dataclass(frozen=True)
+class ExplorerScene:
+    "What it shows."
+    heat: np.ndarray        # (N, M, 3) uint8
+    labels: Tensor          # (N,) viewpoint numbers, or -1
+    pairs: list             # four (4, S, S) uint8: pair, rotated pair
+    p: float                # P(same) of the pair
+    p_rotated: float        # of the rotated pair
+    verdict: Verdict        # on the row
+    share: float            # of all images that are labeled
+    accuracy: float         # share of these that are right
+    kinds: dict             # of KINDS: how many labels
+    confusion: Tensor       # (M, M) true view by label
+    cell: str               # the cell in words
+    rule: str               # the rule on all images, in words
+
+# %% ../nbs/15_widgets.ipynb #2b288cfc
+def rotated_image(
+    pixels: Tensor,      # (4, S, S) uint8
+    angle: float,        # degrees
+) -> Tensor:             # (4, S, S) uint8
+    "A picture as SiamVP sees it for Ŝ."
+    turned = transform_images(pixels[None].float(), angle)[0]
+    return turned.round().clamp(0, 255).to(torch.uint8)
+
+def explore(
+    matches: Matches,
+    state: ExplorerState,
+) -> ExplorerScene:
+    "The table, the pair behind one cell, and what τ makes of it all."
+    m, s = matches, state
+    S, rotated = m.similarity[:, s.reference], m.rotated[:, s.reference]
+    labels = label_by_agreement(S, rotated, s.threshold)
+    share, accuracy = label_quality(labels, m.truth)
+    kinds = label_kinds(labels, m.truth, m.azimuth)
+    pair = [m.images[s.row], m.references[s.reference, s.column]]
+    verdict = judge_row(S[s.row], rotated[s.row], s.threshold)
+    return ExplorerScene(
+        heat_picture(rotated if s.tilted else S), labels,
+        pair + [rotated_image(p, m.rotation) for p in pair],
+        S[s.row, s.column].item(), rotated[s.row, s.column].item(), verdict,
+        share, accuracy, kinds,
+        confusion_table(labels, m.truth, len(m.azimuth)),
+        cell_words(m, s, verdict), rule_words(share, accuracy, kinds))
+
+# %% ../nbs/15_widgets.ipynb #ec9f769a
+def cell_words(
+    matches: Matches,
+    state: ExplorerState,
+    verdict: Verdict,
+) -> str:
+    "The chosen cell, as one says it."
+    m, s = matches, state
+    p, again = (t[s.row, s.reference, s.column]
+                for t in (m.similarity, m.rotated))
+    views = len(m.azimuth)
+    said = f'labels it view {verdict.view}' if verdict.view >= 0 \
+        else 'abstains'
+    return (f'Image {s.row} (object {s.row//views}, view '
+            f'{int(m.truth[s.row])}) and reference '
+            f'{view_name(m, s.column)}: P(same) = {p:.2f}, rotated by '
+            f'{m.rotation:.0f}° {again:.2f}. Of the image the rule {said}: '
+            f'{verdict.reason}.')
+
+def rule_words(
+    share: float,
+    accuracy: float,
+    kinds: dict,         # of KINDS: how many labels
+) -> str:
+    "What the rule does with all images, as one says it."
+    total = sum(kinds.values())
+    if not total: return 'No image is labeled.'
+    each = ', '.join(f'{n} {kind}' for kind, n in kinds.items())
+    return (f'{share:.0%} of the images are labeled, {accuracy:.0%} of '
+            f'these rightly: {each}.')
+
+# %% ../nbs/15_widgets.ipynb #f46841b7
+def explorer_figure(
+    matches: Matches,
+    state: ExplorerState,
+) -> Figure:
+    "The explorer on paper, for saved notebooks."
+    scene = explore(matches, state)
+    figure = Figure(figsize=(9, 4.6), layout='constrained')
+    heat, rest = figure.subfigures(1, 2, width_ratios=[1, 2.2])
+    ax = heat.subplots()
+    ax.imshow(scene.heat, aspect='auto', interpolation='nearest')
+    ax.plot(state.column, state.row, 's', mfc='none', mec='red', ms=9)
+    ax.set(title='Ŝ' if state.tilted else 'S', xlabel='reference view',
+           ylabel='image')
+    top, bottom = rest.subfigures(2, 1)
+    titles = (f'P(same) = {scene.p:.2f}', 'and reference',
+              f'rotated: {scene.p_rotated:.2f}', 'and reference')
+    for ax, pixels, title in zip(top.subplots(1, 4), scene.pairs, titles):
+        ax.imshow(on_white(pixels))
+        ax.set_title(title, fontsize=9)
+        ax.axis('off')
+    chart, table = bottom.subplots(1, 2)
+    S, rotated = (t[:, state.reference]
+                  for t in (matches.similarity, matches.rotated))
+    draw_curves(chart, *threshold_chart(threshold_curves(
+        S, rotated, matches.truth), state.threshold), CHART_BOX)
+    table.imshow(count_picture(scene.confusion))
+    table.set(xlabel='label', ylabel='true view')
+    figure.supxlabel(scene.rule, fontsize=9)
+    return figure
+
+# %% ../nbs/15_widgets.ipynb #9a2b712e
+DRAWING_JS = """
+function drawing(name) {
+  return link => {
+    const box = make('figure', {'data-testid': name, class: 'ssr-drawing'});
+    link.follow(['frame'], () => {
+      if (box.text !== link.get(name)) box.innerHTML = link.get(name);
+      box.text = link.get(name);
+      box.dataset.frame = link.get('frame');
+    });
+    return [box];
+  };
+}
+function beside(...views) {
+  return link => [make('div', {class: 'ssr-views ssr-beside'},
+                       ...views.flatMap(view => view(link)))];
+}
+function mutable(link) {
+  const mark = make('span', {hidden: ''});
+  const mute = () => {
+    const names = link.get('disabled');
+    for (const input of mark.closest('.ssr')?.querySelectorAll('input') ?? [])
+      input.disabled = names.includes(
+        (input.closest('[role=radiogroup]') ?? input).dataset.testid);
+  };
+  link.follow(['disabled'], () => setTimeout(mute));
+  return [mark];
+}
+"""
+
+# %% ../nbs/15_widgets.ipynb #febeb0f4
+DRAWING_CSS = """
+.ssr-drawing svg { display: block; max-width: 100%; height: auto; }
+.ssr-beside { flex: 1; min-width: 290px; align-content: flex-start; }
+"""
+
+# %% ../nbs/15_widgets.ipynb #93f90d99
+class DrawnPanel(Panel):
+    "A panel that draws its still picture itself."
+    _css = CSS + DRAWING_CSS
+
+    def paper(self) -> Figure:
+        "What a saved notebook keeps."
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs):
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        picture = base64.b64encode(png_bytes(self.paper(), dpi=90)).decode()
+        return data | {'image/png': picture}, metadata
+
+class MatchPanel(DrawnPanel):
+    "A panel on matches; its sliders end where they end."
+    def __init__(self, matches: Matches, **state):
+        images, objects, views = (n - 1 for n in matches.similarity.shape)
+        self.matches, self.most = matches, dict(
+            image=images, row=images, reference=objects, candidate=views,
+            column=views)
+        super().__init__(**state)
+        self.controls = [dict(c, high=self.most.get(c['name'], c['high']))
+                         if 'high' in c else c for c in self.controls]
+
+    @traitlets.validate('image', 'row', 'reference', 'candidate', 'column')
+    def in_matches(self, proposal):
+        "TraitError for a number that the matches do not have."
+        name, value = proposal.trait.name, proposal.value
+        if value <= self.most[name] and value == int(value): return value
+        raise traitlets.TraitError(f'{name}: expected a whole number from 0 '
+                                   f'to {self.most[name]}, found {value:g}')
+
+# %% ../nbs/15_widgets.ipynb #ca6bfb5f
+ALPHA_FILES = '.png', '.webp'   # that may say where the object is
+
+class ViewpointMatcher(MatchPanel):
+    "Find the viewpoint of an image, by hand and against the network."
+    image = slider(0., 0., 1e6, 1., 'image')
+    reference = slider(0., 0., 1e6, 1., 'reference object')
+    candidate = slider(0., 0., 1e6, 1., 'candidate view')
+    threshold = slider(.5, 0., 1., .01, 'τ')
+    source = choice(('collection', 'upload'), 'image from')
+    game = toggle(False, 'game: guess before the network does')
+    subject = picture('image', 192)
+    partner = picture('reference', 192)
+    ring = traitlets.Unicode().tag(sync=True)   # SVG
+    _esm = (SHELL_JS + DRAWING_JS + 'export default '
+            'panel(pictures, drawing("ring"), mutable);')
+
+    def __init__(self, matches: Matches, seed: int = 0, **state):
+        self.generator = torch.Generator().manual_seed(seed)
+        self.own, self.score = None, Game()
+        super().__init__(matches, **state)
+
+    def row(self) -> tuple[Matches, int]:
+        "Where the shown image stands: a row of the matches, or one's own."
+        if self.game: return self.matches, self.score.row
+        if self.source == 'collection': return self.matches, int(self.image)
+        if self.own: return self.own, len(self.own.images) - 1
+        raise InputError('upload: no image yet; choose a file, or drop one')
+
+    def scene(self) -> MatchScene:
+        "What the pure function gives for the present state."
+        matches, row = self.row()
+        return match(matches, MatchState(
+            row, int(self.reference), int(self.candidate), self.threshold,
+            hidden=self.game and self.score.open))
+
+    def show(self):
+        if not self.game: self.score = replace(self.score, row=-1)
+        elif self.score.row < 0: self.score = deal(
+            self.score, self.matches.truth, self.generator)
+        return match_traits(self.scene(), self.game, self.score)
+
+    @button('guess the candidate view')
+    def guess(self):
+        if not (self.game and self.score.open): return
+        state, row = int(self.candidate), self.score.row
+        S, rotated = (t[row, int(self.reference)] for t in
+                      (self.matches.similarity, self.matches.rotated))
+        self.score = play(self.score, state,
+                          judge_row(S, rotated, self.threshold),
+                          int(self.matches.truth[row]), self.matches.azimuth)
+        self.draw()
+
+    @button('next image')
+    def next_image(self):
+        if not self.game or self.score.open: return
+        self.score = deal(self.score, self.matches.truth, self.generator)
+        self.draw()
+
+    @upload('own image', ALPHA_FILES)
+    def take(self, name: str, content: bytes):
+        self.own = add_image(self.matches, read_upload(
+            name, content, ALPHA_FILES, load_image))
+        if self.source == 'upload': self.draw()
+        self.source = 'upload'
+
+    def paper(self): return match_figure(self.scene())
+
+# %% ../nbs/15_widgets.ipynb #2f01c29e
+def match_traits(
+    scene: MatchScene,
+    playing: bool,
+    game: Game,
+) -> dict:             # trait of ViewpointMatcher: value
+    "A scene and the score, as the browser gets them."
+    closed = [] if playing else ['guess', 'next_image']
+    if playing:
+        closed = ['image', 'source', 'take']
+        closed += ['next_image'] if game.open else ['guess']
+    said = [] if scene.p is None else \
+        [f'P(same) = {scene.p:.2f}, rotated {scene.p_rotated:.2f}.']
+    said += [scene.words] + playing*[game_words(game)]
+    return dict(subject=encode(on_white(scene.image)),
+                partner=encode(on_white(scene.reference)),
+                ring=scene_svg(scene), disabled=closed,
+                caption=' '.join(said))
+
+# %% ../nbs/15_widgets.ipynb #c3c56913
+HEAT_JS = """
+const MOVES = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0],
+  ArrowDown: [1, 0], PageUp: [-24, 0], PageDown: [24, 0],
+  Home: [0, -1e6], End: [0, 1e6]};
+function marks(link, pen, w, h) {
+  const labels = link.get('labels'), truth = link.get('truth');
+  pen.lineWidth = 1.5;
+  labels.forEach((label, row) => {
+    if (label < 0) return;
+    const x = (label + .5)*w, y = (row + .5)*h, r = 3;
+    pen.beginPath();
+    if (label === truth[row]) {
+      pen.strokeStyle = 'white';
+      pen.arc(x, y, r, 0, 7);
+    } else {
+      pen.strokeStyle = '#ff5a4f';
+      pen.moveTo(x - r, y - r); pen.lineTo(x + r, y + r);
+      pen.moveTo(x - r, y + r); pen.lineTo(x + r, y - r);
+    }
+    pen.stroke();
+  });
+}
+function cursor(link, pen, w, h) {
+  const x = link.get('column')*w, y = link.get('row')*h;
+  for (const [width, color] of [[5, 'black'], [2, 'white']]) {
+    pen.lineWidth = width;
+    pen.strokeStyle = color;
+    pen.strokeRect(x - 2, y - 2, w + 4, h + 4);
+  }
+}
+"""
+
+# %% ../nbs/15_widgets.ipynb #202e5f94
+MATRIX_JS = """
+function matrix(link) {
+  const [rows, columns] = link.get('shape');
+  const w = 11, h = Math.max(2, Math.min(11, 576/rows));
+  const size = `width: ${columns*w}px; height: ${rows*h}px`;
+  const heat = make('canvas', {'data-testid': 'heat', style: size});
+  const over = make('canvas', {style: size, width: 2*columns*w,
+                               height: 2*Math.round(rows*h)});
+  const view = reachable('div', 'matrix', {tabindex: 0, style: size,
+    class: 'ssr-matrix', role: 'application', 'aria-label':
+    'matrix of images by reference views; arrow keys move the cell'},
+    heat, over);
+  const move = (row, column) => link.set({
+    row: Math.max(0, Math.min(rows - 1, row)),
+    column: Math.max(0, Math.min(columns - 1, column))});
+  view.addEventListener('keydown', event => {
+    const step = MOVES[event.key];
+    if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    move(link.get('row') + step[0], link.get('column') + step[1]);
+  });
+  const point = event => {
+    const box = heat.getBoundingClientRect();
+    move(Math.floor((event.clientY - box.top)/box.height*rows),
+         Math.floor((event.clientX - box.left)/box.width*columns));
+  };
+  view.addEventListener('pointerdown', event => {
+    view.setPointerCapture(event.pointerId);
+    point(event);
+  });
+  view.addEventListener('pointermove',
+    event => { if (event.buttons) point(event); });
+  const draw = () => {
+    const pen = over.getContext('2d');
+    pen.setTransform(2, 0, 0, 2, 0, 0);
+    pen.clearRect(0, 0, columns*w, rows*h);
+    marks(link, pen, w, h);
+    cursor(link, pen, w, h);
+  };
+  link.follow(['row', 'column', 'labels'], draw);
+  link.follow(['frame'], () =>
+    paint(heat, link.get('heat'), link.get('frame')));
+  const title = make('figcaption');
+  link.follow(['tilted'], () => { title.textContent =
+    `${link.get('tilted') ? 'Ŝ' : 'S'}: images ↓, reference views →`; });
+  return [make('figure', {}, title, view)];
+}
+"""
+MATRIX_CSS = """
+.ssr-matrix { position: relative; cursor: crosshair; }
+.ssr-matrix canvas { position: absolute; inset: 0; max-width: none;
+  border-radius: 0; }
+.ssr-matrix:focus-visible { outline: 2px solid
+  var(--jp-brand-color1, #1976d2); outline-offset: 4px; }
+"""
+
+# %% ../nbs/15_widgets.ipynb #9a218f76
+class SimilarityExplorer(MatchPanel):
+    "S, cell by cell, and what a threshold makes of it."
+    row = slider(0., 0., 1e6, 1., 'image (row)')
+    column = slider(0., 0., 1e6, 1., 'reference view (column)')
+    reference = slider(0., 0., 1e6, 1., 'reference object')
+    threshold = slider(.5, 0., 1., .01, 'τ')
+    tilted = toggle(False, 'show Ŝ, of rotated images')
+    subject = picture('image', 128)
+    partner = picture('reference', 128)
+    subject_rotated = picture('image, rotated', 128)
+    partner_rotated = picture('reference, rotated', 128)
+    confusion = picture('true view ↓, label →', 168)
+    chart = traitlets.Unicode().tag(sync=True)    # SVG
+    heat = traitlets.Bytes().tag(sync=True)       # PNG, a pixel a cell
+    shape = traitlets.List().tag(sync=True)       # rows, columns
+    labels = traitlets.List().tag(sync=True)      # of rows, or -1
+    truth = traitlets.List().tag(sync=True)       # of rows
+    _esm = (SHELL_JS + DRAWING_JS + HEAT_JS + MATRIX_JS + 'export default '
+            'panel(matrix, beside(pictures, drawing("chart")));')
+    _css = CSS + DRAWING_CSS + MATRIX_CSS
+
+    def __init__(self, matches: Matches, **state):
+        if (matches.truth < 0).any():
+            raise InputError('matches: expected images of known viewpoints')
+        self.curves = {}
+        super().__init__(matches, **state)
+
+    def cell(self) -> ExplorerState:
+        "What the controls point at."
+        return ExplorerState(int(self.reference), int(self.row),
+                             int(self.column), self.threshold, self.tilted)
+
+    def chart_of(self, state: ExplorerState) -> str:
+        "The chart; its curves are computed once a reference."
+        m, r = self.matches, state.reference
+        if r not in self.curves: self.curves[r] = threshold_curves(
+            m.similarity[:, r], m.rotated[:, r], m.truth)
+        drawing = threshold_chart(self.curves[r], state.threshold)
+        return drawing_svg(*drawing, CHART_BOX, 'share of images labeled '
+                           'and share of these right, against τ', 130.)
+
+    def show(self):
+        state = self.cell()
+        scene = explore(self.matches, state)
+        names = 'subject', 'partner', 'subject_rotated', 'partner_rotated'
+        pairs = {k: encode(on_white(p)) for k, p in zip(names, scene.pairs)}
+        return pairs | dict(
+            heat=encode(scene.heat), labels=scene.labels.tolist(),
+            truth=self.matches.truth.tolist(), shape=list(scene.heat.shape[:2]),
+            confusion=encode(count_picture(scene.confusion)),
+            chart=self.chart_of(state),
+            caption=f'{scene.cell} {scene.rule}')
+
+    def paper(self): return explorer_figure(self.matches, self.cell())
+
+# %% ../nbs/15_widgets.ipynb #bc6c9603
+RUN, PAUSE, STOP = range(3)     # what we wish
+WISH, STEP, WAITS = range(3)    # places in the shared memory
+
+def train_apart(
+    data: Path,      # folder of a data set
+    category: str,
+    config: SSRConfig,
+    folder: Path,    # of the run, continued if there is one
+    shared,          # three whole numbers: wish, step, waits
+    report,          # end of a pipe: how it ended, in a word and a reason
+):
+    "The whole life of the training process."
+    signal.signal(signal.SIGINT, signal.SIG_IGN)   # meant for the notebook
+    ended = []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+    parent = multiprocessing.parent_process()
+    torch.set_num_threads(1)
+    def on_step(run):
+        shared[STEP] = run.iteration
+        gone = lambda: ended or not parent.is_alive()
+        while shared[WISH] == PAUSE and not gone():
+            shared[WAITS] = 1
+            time.sleep(.02)
+        shared[WAITS] = 0
+        return bool(shared[WISH] == STOP or gone())
+    try:
+        train, val = (load_split(data, category, s) for s in SPLITS[:2])
+        resume = (folder/'checkpoint.pt').exists()
+        run = fit(train, val, config, folder, resume, progress=False,
+                  on_step=on_step)
+        shared[STEP] = run.iteration
+        report.send(('finished' if finished(run) else 'stopped', ''))
+    except InputError as reason: report.send(('failed', str(reason)))
+    except Exception: report.send(('failed', traceback.format_exc()))
+
+# %% ../nbs/15_widgets.ipynb #3d49dcb5
+class BackgroundRun:
+    "A training run in a process of its own."
+    def __init__(
+        self,
+        data,            # folder of a data set
+        category: str,   # name or WordNet id
+        config: SSRConfig,
+        folder,          # of the run; one that is there is continued
+    ):
+        self.about = Path(data), category, config
+        self.folder = Path(folder)
+        self.iterations = config.iterations
+        self.process, self.ending = None, ('idle', '')
+        self.shared = [RUN, 0, 0]
+
+    def start(self):
+        "Begin, go on after a pause, or continue what was stopped."
+        self.shared[WISH] = RUN
+        if self.state in BUSY: return
+        context = multiprocessing.get_context('spawn')
+        self.shared = context.RawArray('q', 3)
+        self.pipe, report = context.Pipe(duplex=False)
+        module = importlib.import_module('ssr_nb.widgets')  # not __main__
+        self.process = context.Process(
+            target=module.train_apart, daemon=True,
+            args=(*self.about, self.folder, self.shared, report))
+        self.process.start()
+        report.close()
+
+    @property
+    def state(self) -> str:
+        "One of STATES."
+        if not self.process: return self.ending[0]
+        if not self.process.is_alive(): return self.bury()
+        if not self.shared[STEP]: return 'starting'
+        return 'paused' if self.shared[WAITS] else 'running'
+
+    @property
+    def iteration(self) -> int:
+        "The last step that is done, in this process or the one before."
+        return self.shared[STEP]
+
+    def bury(self) -> str:   # state
+        "Take the last word of a process that has ended."
+        try: self.ending = self.pipe.recv()
+        except EOFError:
+            self.ending = 'failed', ('the process ended without a word (exit '
+                                     f'code {self.process.exitcode})')
+        self.process = None
+        return self.ending[0]
+
+    def pause(self):
+        "Wait after the present step."
+        self.shared[WISH] = PAUSE
+
+    def stop(self):
+        "Save after the present step, and end the process."
+        self.shared[WISH] = STOP
+
+    def wait(
+        self,
+        seconds: float = 600.,
+    ) -> str:                    # state
+        "Until the process has ended."
+        if self.process: self.process.join(seconds)
+        return self.state
+
+BUSY = 'starting', 'running', 'paused'
+STATES = 'idle', *BUSY, 'stopped', 'finished', 'failed'
+
+# %% ../nbs/15_widgets.ipynb #dfc2e18e
+CHARTS = {   # title -> columns of metrics.csv: line style, name
+    'loss': {'loss': ('.-', 'SoftRas'), 'siam_loss': ('.:', 'SiamVP')},
+    'validation 3D IoU': {'val_iou': ('.-', 'best weights are kept')},
+    'SiamVP answers rightly': {'siam_accuracy': ('.-', 'batch'),
+                               'gate_accuracy': ('.:', 'labeled views')},
+    'pseudo-labels': {'share': ('.-', 'share of images'),
+                      'label_accuracy': ('.:', 'of these right')}}
+
+def run_figure(
+    record: RunRecord | None,         # None: nothing is written yet
+    strip: np.ndarray | None = None,  # (H, W, 3) uint8, of film_strip
+) -> Figure:
+    "Loss, IoU, SiamVP and pseudo-labels over iterations; and the film."
+    low = 0 if strip is None else 10*strip.shape[0]/strip.shape[1]
+    figure = Figure(figsize=(10, 2.3 + low), layout='constrained')
+    grid = figure.add_gridspec(2, 4, height_ratios=[2.3, low]) if low \
+        else figure.add_gridspec(1, 4)
+    for place, (title, columns) in enumerate(CHARTS.items()):
+        ax = figure.add_subplot(grid[0, place])
+        if record: plot_columns(ax, {'': record}, columns)
+        for line, color in zip(ax.lines, (COLORS['ssr'], COLORS['softras'])):
+            line.set_color(color)
+        if ax.lines: ax.legend(frameon=False, fontsize=7)
+        ax.set_title(title, fontsize=9)
+        if title != 'loss': ax.set_ylim(0, None if 'IoU' in title else 1.03)
+    if low:
+        ax = figure.add_subplot(grid[1, :])
+        ax.imshow(strip)
+        ax.axis('off')
+    return figure
+
+# %% ../nbs/15_widgets.ipynb #395f8559
+INK = '#010203'    # stands for the colour of the text on the page
+
+def figure_svg(
+    draw,           # () -> Figure
+    words: str,     # said instead of the figure
+) -> str:
+    "A figure as SVG in the colours of the page, its text as text."
+    theme = LIGHT | dict.fromkeys(PALE, INK) | {'svg.fonttype': 'none'}
+    file = io.StringIO()
+    with rc_context(theme): draw().savefig(file, format='svg')
+    svg = file.getvalue()
+    head = f'<svg role="img" aria-label="{html.escape(words)}" '
+    return svg[svg.index('<svg'):].replace('<svg ', head, 1) \
+        .replace(INK, 'currentColor')
+
+# %% ../nbs/15_widgets.ipynb #4943faaa
+@dataclass(frozen=True)
+class Stage:
+    "What the best weights so far make of the test images."
+    iteration: int
+    meshes: list[Mesh]
+
+def load_stage(
+    record: RunRecord,
+    images,              # (n, 4, S, S) uint8
+) -> Stage:
+    "Meshes of the weights in a run folder."
+    model, iou = Reconstructor.load(record.folder), record.metrics['val_iou']
+    meshes = [tinted(model.predict(i), COLORS['ssr']) for i in images]
+    return Stage(int(record.metrics['iteration'][np.nanargmax(iou)]), meshes)
+
+def chosen_stages(
+    stages: list[Stage],
+    most: int = 6,
+) -> list[Stage]:        # the first, the last, and some between
+    "As many as fit on the screen."
+    if len(stages) <= most: return stages
+    places = np.linspace(0, len(stages) - 1, most).round().astype(int)
+    return [stages[p] for p in places]
+
+# %% ../nbs/15_widgets.ipynb #61a54408
+def film_strip(
+    images,                # (n, 4, S, S) uint8
+    stages: list[Stage],
+    azimuth: float,        # of the camera that looks at the meshes, degrees
+    columns: int = 7,
+) -> np.ndarray:           # (n·S, columns·S, 3) uint8
+    "A row an object: its image, then its meshes as training went on."
+    size = images[0].shape[-1]
+    paper = np.full((len(images)*size, columns*size, 3), 255, np.uint8)
+    view = viewpoint_ring(1) + torch.tensor([0, 0, azimuth])
+    for row, image in enumerate(images):
+        tiles = [image] + [render_views(stage.meshes[row], view, size, 2)[0]
+                           for stage in stages]
+        for column, tile in enumerate(tiles[:columns]):
+            paper[row*size:, column*size:][:size, :size] = on_white(tile)
+    return paper
+
+# %% ../nbs/15_widgets.ipynb #e932629c
+def changed_at(
+    folder: Path,    # of a run
+) -> tuple:          # times of log and weights; empty before there are any
+    "Changes when the run has written something."
+    files = folder/'metrics.csv', folder/'reconstructor.safetensors'
+    try: return tuple(file.stat().st_mtime_ns for file in files)
+    except FileNotFoundError: return ()
+
+def run_words(
+    record: RunRecord | None,
+    state: str,                # of STATES, or watched
+    iteration: int,            # of the process; 0: not known
+    stages: list[Stage],       # that are shown
+) -> str:
+    "Where a run stands, as one says it."
+    said = [state.capitalize()]
+    if record:
+        done = max(iteration, record.iterations)
+        iou = record.metrics['val_iou']
+        said += [f'iteration {done} of {record.config.get("iterations")}',
+                 f'best validation IoU {np.nanmax(iou):.3f}']
+    if stages: said.append('meshes of iterations ' + ', '.join(
+        str(stage.iteration) for stage in stages))
+    return '; '.join(said) + '.'
+
+# %% ../nbs/15_widgets.ipynb #b59bc68a
+MONITOR_JS = """
+function ticking(link) {
+  let waiting = false;
+  const done = () => { waiting = false; };
+  for (const name of ['frame', 'message']) link.on(`change:${name}`, done);
+  const clock = setInterval(() => {
+    if (waiting || !link.get('live')) return;
+    waiting = true;
+    setTimeout(done, 10000);
+    link.model.send({call: 'refresh'});
+  }, 1000);
+  link.ends.push(() => clearInterval(clock));
+  return [];
+}
+"""
+
+# %% ../nbs/15_widgets.ipynb #9917b707
+class TrainingMonitor(DrawnPanel):
+    "Curves and shapes of a run, and its brakes."
+    azimuth = slider(-45., -180., 180., 5., 'azimuth of the meshes', '°')
+    film = picture('image, then the best meshes so far, first to last', 896)
+    curves = traitlets.Unicode().tag(sync=True)   # SVG
+    live = traitlets.Bool(False).tag(sync=True)   # whether to ask for news
+    _esm = (SHELL_JS + DRAWING_JS + MONITOR_JS + 'export default '
+            'panel(drawing("curves"), pictures, ticking);')
+
+    def __init__(
+        self,
+        run: BackgroundRun | Path | str,   # or the folder of any run
+        images,                            # (n, 4, S, S) uint8, to be shown
+        **state,
+    ):
+        self.run = run if isinstance(run, BackgroundRun) else None
+        self.folder = Path(self.run.folder if self.run else run)
+        self.images, self.seen = np.asarray(images), None
+        self.record, self.stages = None, []
+        super().__init__(**state)
+
+    def look(self) -> bool:   # whether there was anything new
+        "Read the folder if it has changed; remember new meshes."
+        before, self.seen = self.seen, changed_at(self.folder)
+        if self.seen and self.seen != before:
+            self.record = read_run(self.folder)
+            stage = load_stage(self.record, self.images)
+            self.stages = [s for s in self.stages
+                           if s.iteration != stage.iteration] + [stage]
+        return self.seen != before
+
+    def show(self):
+        news, run = self.look(), self.run
+        stages, state = chosen_stages(self.stages), self.state_of_run()
+        known = dict(curves=figure_svg(lambda: run_figure(self.record), 'loss,'
+                     ' IoU, SiamVP and pseudo-labels of the run')) if news \
+            else {}
+        words = run_words(self.record, state, run.iteration if run else 0,
+                          stages)
+        return known | dict(
+            film=encode(film_strip(self.images, stages, self.azimuth)),
+            caption=words + (' ' + run.ending[1] if state == 'failed' else ''),
+            live=state in (*BUSY, 'watched'), disabled=self.closed(state))
+
+    def state_of_run(self) -> str:
+        "Of STATES; a run of another process is watched until it is done."
+        if self.run: return self.run.state
+        goal = self.record and self.record.config.get('iterations', 0)
+        done = self.record and self.record.iterations >= goal
+        return 'finished' if done else 'watched'
+
+    def closed(self, state: str) -> list[str]:
+        "The buttons that have nothing to do."
+        if not self.run: return ['start', 'pause', 'stop']
+        going = state in ('starting', 'running')
+        return ['start']*going + ['pause']*(not going) \
+            + ['stop']*(state not in BUSY)
+
+    @button('start or go on')
+    def start(self): self.tell('start')
+
+    @button('pause')
+    def pause(self): self.tell('pause')
+
+    @button('stop and save')
+    def stop(self): self.tell('stop')
+
+    @button('refresh')
+    def refresh(self): self.draw()
+
+    def tell(self, act: str):
+        "Pass a wish on to the run, if it is ours."
+        if not self.run:
+            raise InputError(f'{self.folder}: trained by another process')
+        getattr(self.run, act)()
+        self.draw()
+
+    def paper(self):
+        figure = run_figure(self.record, decode(self.film))
+        figure.supxlabel(self.caption, fontsize=9)
+        return figure

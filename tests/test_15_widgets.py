@@ -40,7 +40,7 @@ def test_other_threads_are_given_back_whatever_happens():
     assert torch.get_num_threads() == before
 
 
-# %% nbs/15_widgets.ipynb #da276d8f
+# %% nbs/15_widgets.ipynb #65827ce4
 def test_a_panel_shows_what_its_function_gives_once_a_state():
     class Ramp(Panel):
         left = slider(0., 0., 1., .1, 'left')
@@ -51,7 +51,14 @@ def test_a_panel_shows_what_its_function_gives_once_a_state():
             if self.left > self.right: raise KeyError('no ramp')
             return {'ramp': encode(np.full((2, 3), round(99*self.right), np.uint8)), 'caption': str(self.left)}
 
+    def count_threads(self, shown=Ramp.show):
+        self.threads = torch.get_num_threads()
+        return shown(self)
+    before, Ramp.show = torch.get_num_threads(), count_threads
+    torch.set_num_threads(2)
     panel = Ramp()
+    assert panel.threads == 1 and torch.get_num_threads() == 2
+    torch.set_num_threads(before)
     assert panel.frame == 1 and (decode(panel.ramp) == 99).all() and panel.caption == '0.0'
     assert [(c['name'], c['kind']) for c in panel.controls] == [('left', 'slider'), ('right', 'slider')]
     panel.right = .5
@@ -118,6 +125,15 @@ def test_a_small_sphere_inside_its_target_is_pushed_out_a_large_one_in():
         assert warm.all() if sign > 0 else not warm.any()
 
 
+# %% nbs/15_widgets.ipynb #427dcc85
+def test_the_sharper_the_picture_the_fewer_vertices_feel_a_force():
+    ball, look = icosphere(3), Look()
+    mesh = Mesh(.35*ball.vertices, ball.faces)
+    aim = target_mask(make_shape('chair', torch.Generator().manual_seed(0)), look)
+    shares = [felt_share(silhouette_force(mesh, aim, replace(look, sigma=s))[1]) for s in (1e-6, 1e-5, 1e-4, 1e-3)]
+    assert shares == sorted(shares) and shares[0] < .03 < .2 < shares[-1]
+
+
 # %% nbs/15_widgets.ipynb #07c87ee8
 def test_a_step_along_the_force_raises_the_iou():
     ball = icosphere(2); mesh = Mesh(.3*ball.vertices, ball.faces)
@@ -150,7 +166,7 @@ def test_a_file_from_the_browser_is_read_or_refused_in_one_line_that_names_it():
     assert not {p for p in set(Path(tempfile.gettempdir()).iterdir()) - kept if list(p.glob('upload*'))}
 
 
-# %% nbs/15_widgets.ipynb #44024d88
+# %% nbs/15_widgets.ipynb #bd2210de
 def test_sliders_move_what_is_shown_and_it_is_what_the_function_gives():
     chair = make_shape('chair', torch.Generator().manual_seed(0))
     panel = MeshViewer(chair)
@@ -165,16 +181,21 @@ def test_sliders_move_what_is_shown_and_it_is_what_the_function_gives():
     assert np.array_equal(np.frombuffer(panel.arrows, '<f4').reshape(-1, 3), seen.arrows)
     assert np.array_equal(np.frombuffer(panel.faces, '<u4').reshape(-1, 3), chair.faces)
     assert panel.look() == Look(100., -30., 4., 1e-3, 1e-2, 'against target', True, 64)
+    panel.set_state({'frozen': True}); soft = panel.soft
+    panel.set_state({'azimuth': 0.})
+    assert panel.soft == soft and panel.look().azimuth == 100.
+    panel.set_state({'frozen': False})
+    assert panel.soft != soft and panel.look().azimuth == 0.
 
 
-# %% nbs/15_widgets.ipynb #9fcd18c5
+# %% nbs/15_widgets.ipynb #48f2675a
 def test_a_browser_without_webgl_gets_a_sharp_picture_from_python():
     panel = MeshViewer(make_shape('car', torch.Generator().manual_seed(0)))
     assert panel.solid == b''
     panel.set_state({'webgl': False})
     sharp = decode(panel.solid)
-    drawn = render_views(panel.mesh, panel.look().viewpoint(), 256, 2)[0].permute(1, 2, 0).numpy()
-    assert sharp.shape == (256, 256, 4) and (sharp[..., 3] == drawn[..., 3]).all()
+    drawn = render_views(panel.mesh, panel.look().viewpoint(), 192, 1)[0].permute(1, 2, 0).numpy()
+    assert sharp.shape == (192, 192, 4) and (sharp[..., 3] == drawn[..., 3]).all()
     panel.azimuth = 0.
     assert (decode(panel.solid) != sharp).any()
 
@@ -253,3 +274,409 @@ def test_an_image_from_the_browser_becomes_a_mesh_that_is_saved():
         panel.answer(panel, {'call': 'open_mask', 'file': 'm.png'}, [file_of(images[3, 3:])])
         assert panel.message == '' and panel.vertices != shape
     with pytest.raises(InputError, match='no such folder'): ReconstructionPanel(model, images[0], folder)
+
+
+# %% nbs/15_widgets.ipynb #6c6b9606
+def test_the_saved_chapter_has_pictures_instead_of_state_and_asks_nobody():
+    import json
+    from nbdev.config import get_config
+    path = get_config().config_path/'nbs'/'15_widgets.ipynb'
+    chapter = json.loads(path.read_text())
+    shown = [output['data'] for cell in chapter['cells'] for output in cell.get('outputs', []) if 'data' in output]
+    assert all('image/png' in data for data in shown if 'application/vnd.jupyter.widget-view+json' in data)
+    assert 'widgets' not in chapter['metadata'] and path.stat().st_size < 1e6
+    for kind in MeshViewer, ReconstructionPanel:
+        front = str(getattr(kind, '_esm', '')) + CSS
+        assert 'http' not in front and 'import ' not in front and 'url(' not in front, kind
+
+# %% nbs/15_widgets.ipynb #6b43a562
+import base64
+import io
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import traitlets
+from matplotlib import colormaps
+from PIL import Image
+from torch.testing import assert_close
+
+from ssr_nb.camera import viewpoint_ring
+from ssr_nb.data import load_image, load_split
+from ssr_nb.evaluate import read_run
+from ssr_nb.mesh import InputError
+from ssr_nb.pseudo_label import label_by_agreement, label_quality, object_similarity
+from ssr_nb.siamvp import SiamVP, transform_images
+from ssr_nb.train import PRESETS, fit
+
+def noise_matches(objects=2, references=2, seed=0, S=None, rotated=None):
+    "Matches of random pictures by an untaught SiamVP, or with the given tables."
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        siam = SiamVP(32, width=2, features=8, kernels=(5, 4, 3)).eval().requires_grad_(False)
+    images = torch.randint(256, (objects*24 + references*24, 4, 64, 64), generator=generator, dtype=torch.uint8)
+    known = images[objects*24:].unflatten(0, (references, 24))
+    found = compare_images(siam, images[:objects*24], torch.arange(24).repeat(objects), known, viewpoint_ring())
+    if S is not None: found = replace(found, similarity=S, rotated=S if rotated is None else rotated)
+    return found
+
+
+# %% nbs/15_widgets.ipynb #5c9c0368
+def test_the_tables_are_those_of_single_objects():
+    m = noise_matches()
+    for r in (0, 1):
+        for table, angle in ((m.similarity, 0.), (m.rotated, 45.)):
+            alone = object_similarity(m.siam, m.images[:, :3].unflatten(0, (2, 24)), m.references[r:r + 1, :, :3], angle)
+            assert_close(table[:, r].unflatten(0, (2, 24)), alone)
+
+
+# %% nbs/15_widgets.ipynb #61b30472
+def test_an_image_that_is_added_is_compared_like_all_others_and_its_viewpoint_is_unknown():
+    m = noise_matches()
+    more = add_image(m, m.images[30])
+    assert len(more.images) == 49 and more.truth[-1] == -1
+    assert_close(more.similarity[-1], m.similarity[30]); assert_close(more.rotated[-1], m.rotated[30])
+    assert_close(more.similarity[:-1], m.similarity)
+
+
+# %% nbs/15_widgets.ipynb #1204723e
+def test_the_verdict_is_the_rule_and_names_every_condition_that_failed():
+    S = torch.tensor([.9, .2]); generator = torch.Generator().manual_seed(0)
+    assert judge_row(S, S) == Verdict(0, 0, 0, 'both are sure and agree')
+    assert judge_row(S/3, S).reason == 'S is 0.30, not above τ = 0.50'
+    assert judge_row(S, S/3).reason == 'Ŝ is 0.30, not above τ = 0.50'
+    assert judge_row(S, S.flip(0)).reason == 'S picks view 0, Ŝ picks view 1'
+    assert judge_row(S/3, S.flip(0)/3).reason.count(';') == 2
+    for S, rotated in torch.rand(200, 2, 3, generator=generator):
+        verdict = judge_row(S, rotated)
+        assert verdict.view == label_by_agreement(S, rotated) and ('agree' in verdict.reason) == (verdict.view >= 0)
+
+
+# %% nbs/15_widgets.ipynb #6eecc1ff
+def test_a_camera_at_azimuth_90_stands_on_the_right_and_azimuth_0_below():
+    assert_close(on_ring([0, 90, 180], 2.), np.array([[0., -2], [2, 0], [0, 2]]), atol=1e-12, rtol=0)
+    from ssr_nb.camera import eye_from_angles
+    eye = eye_from_angles(torch.tensor(1.), torch.tensor(0.), torch.tensor(70.))
+    assert_close(torch.tensor(on_ring(70.)).float(), eye[[0, 2]])
+
+
+# %% nbs/15_widgets.ipynb #5bdd9bb6
+def test_a_drawing_says_what_it_shows_and_holds_a_path_for_every_curve():
+    S = np.linspace(.1, .9, 24); azimuth = -15.*np.arange(24)
+    verdict = judge_row(torch.tensor(S), torch.tensor(S))
+    curves = ring_curves(S, S, azimuth, .5, verdict, truth=2)
+    svg = drawing_svg(curves, [(0, 1, '<0°>', 'middle')], RING_BOX, 'a "row"')
+    import xml.etree.ElementTree as ET
+    root = ET.fromstring(svg)
+    assert root.get('aria-label') == 'a "row"' and root.find('{*}text').text == '<0°>'
+    kinds = ['S', 'rotated', 'threshold', 'truth', 'picked']
+    assert [p.get('data-kind') for p in root.iterfind('{*}path')] == kinds + kinds   # and their legend
+    assert [t.text for t in root.iterfind('{*}text')][1:] == ['S', 'Ŝ', 'τ', 'truth', 'label']
+    first = root.find('{*}path').get('d')[1:].split('L')[0].split()
+    assert_close(np.array(first, float), np.array([0., 110*.1]), atol=.06, rtol=0)      # azimuth 0: below, y down
+
+
+# %% nbs/15_widgets.ipynb #6ac2c0a0
+def test_a_scene_shows_the_chosen_pair_and_its_two_probabilities():
+    m = noise_matches()
+    scene = match(m, MatchState(image=30, reference=1, candidate=7, threshold=.2))
+    assert_close(scene.image, m.images[30]); assert_close(scene.reference, m.references[1, 7])
+    pair = m.images[30, :3][None]/255, m.references[1, 7, :3][None]/255
+    turned = [transform_images(i, 45.) for i in pair]
+    assert_close(torch.tensor([scene.p, scene.p_rotated]), torch.cat([m.siam(*pair), m.siam(*turned)]).sigmoid())
+    assert 'True: view 6 (azimuth -90°).' in scene.words
+
+
+# %% nbs/15_widgets.ipynb #35002ad9
+def test_a_hidden_scene_tells_nothing_of_the_network_nor_of_the_truth():
+    m = noise_matches()
+    scenes = [match(m, MatchState(image=i, hidden=True)) for i in (3, 9)]
+    assert all(s.p is None and s.p_rotated is None and s.verdict is None for s in scenes)
+    assert scenes[0].words == scenes[1].words
+    assert [c.kind for c in scenes[0].curves] == ['grid', 'grid', 'candidate']
+
+
+# %% nbs/15_widgets.ipynb #277637bb
+def test_a_neighbour_is_half_a_point_across_the_seam_and_silence_is_none():
+    azimuth = viewpoint_ring()[:, 2]
+    assert [points(g, 0, azimuth) for g in (0, 1, 23, 2, 12, -1)] == [1, .5, .5, 0, 0, 0]
+    game = play(Game(row=5), 1, Verdict(-1, 3, 4, ''), 0, azimuth)
+    game = play(game, 5, Verdict(7, 7, 7, ''), 7, azimuth)
+    assert game == Game(row=5, guess=5, rounds=2, player=.5, network=1., silent=1)
+    assert game_words(game) == 'Rounds 2, you 0.5, the network 1 (silent 1 times). You said view 5.'
+    assert float(turn_between(azimuth, 1, 23)) == -30 and float(turn_between(azimuth, 12, 0)) == -180
+
+
+# %% nbs/15_widgets.ipynb #5ad09403
+def test_only_images_of_a_known_viewpoint_are_dealt_and_every_one_may_come():
+    truth, generator = torch.tensor([4, -1, 7]), torch.Generator().manual_seed(0)
+    game = Game(player=2.)
+    rows = {(game := deal(game, truth, generator)).row for _ in range(40)}
+    assert rows == {0, 2} and game.open and game.player == 2
+    assert not Game().open and not replace(game, guess=3).open
+
+
+# %% nbs/15_widgets.ipynb #59de583f
+def test_labels_are_right_one_off_back_to_front_or_other_and_the_table_counts_each_once():
+    azimuth = viewpoint_ring()[:, 2]
+    truth, labels = torch.tensor([0, 0, 0, 5, 5, 7, 3]), torch.tensor([0, 23, 12, 4, 5, 11, -1])
+    assert list(label_kinds(labels, truth, azimuth).values()) == [2, 2, 1, 1]
+    table = confusion_table(labels, truth, 24)
+    assert table.sum() == 6 and table[0, 12] == 1 and table[5, 5] == 1 and table[7, 11] == 1 and table[3].sum() == 0
+
+
+# %% nbs/15_widgets.ipynb #4c0f3101
+def test_the_curve_at_a_threshold_is_what_the_rule_gives_there():
+    generator = torch.Generator().manual_seed(0)
+    S, rotated = torch.rand(2, 60, 24, generator=generator).square(); truth = torch.arange(60) % 24
+    rotated = (S + .1*rotated).clamp(max=1)
+    curves = threshold_curves(S, rotated, truth)
+    assert_close(curves[:, 0], np.linspace(0, 1, 51), atol=1e-6, rtol=0)
+    share, accuracy = label_quality(label_by_agreement(S, rotated, .8), truth)
+    assert_close(curves[40, 1:], np.array([share, accuracy]))
+    assert (np.diff(curves[:, 1]) <= 0).all() and curves[-1, 1] == 0 and np.isnan(curves[-1, 2])
+
+
+# %% nbs/15_widgets.ipynb #44861262
+def test_a_scene_holds_the_pair_of_its_cell_and_the_quality_at_its_threshold():
+    m = noise_matches(); generator = torch.Generator().manual_seed(1)
+    m = replace(m, similarity=torch.rand(48, 2, 24, generator=generator))
+    m = replace(m, rotated=m.similarity*.9)
+    scene = explore(m, ExplorerState(reference=1, row=29, column=4, threshold=.8))
+    assert_close(scene.pairs[0], m.images[29]); assert_close(scene.pairs[1], m.references[1, 4])
+    assert (scene.p, scene.p_rotated) == (m.similarity[29, 1, 4].item(), m.rotated[29, 1, 4].item())
+    labels = label_by_agreement(m.similarity[:, 1], m.rotated[:, 1], .8)
+    assert_close(scene.labels, labels)
+    assert (scene.share, scene.accuracy) == label_quality(labels, m.truth)
+    assert scene.confusion.sum() == (labels >= 0).sum() == sum(scene.kinds.values()) > 0
+    assert 'object 1, view 5' in scene.cell and f'{scene.p:.2f}' in scene.cell
+
+
+# %% nbs/15_widgets.ipynb #46d985c7
+def test_the_rotated_pair_is_what_the_network_compares_for_ŝ():
+    m = noise_matches()
+    scene = explore(m, ExplorerState(row=5, column=9))
+    turned = [p[None, :3]/255 for p in scene.pairs[2:]]
+    assert_close(m.siam(*turned).sigmoid().item(), scene.p_rotated, atol=.01, rtol=0)
+    assert_close(scene.heat[5, 9], (np.array(colormaps['viridis'](scene.p))[:3]*255).round().astype(np.uint8), atol=1, rtol=0)
+    tilted = explore(m, ExplorerState(tilted=True)).heat
+    assert_close(tilted, heat_picture(m.rotated[:, 0]))
+
+
+# %% nbs/15_widgets.ipynb #3f17be99
+def test_moving_a_slider_shows_what_the_function_gives():
+    m = noise_matches()
+    panel = ViewpointMatcher(m)
+    panel.set_state({'image': 30., 'reference': 1., 'candidate': 7., 'threshold': .2})
+    scene = match(m, MatchState(30, 1, 7, .2))
+    assert (decode(panel.subject) == on_white(m.images[30])).all() and (decode(panel.partner) == on_white(m.references[1, 7])).all()
+    assert panel.ring == scene_svg(scene) and scene.words in panel.caption and f'= {scene.p:.2f}' in panel.caption
+    assert panel.frame == 2 and panel.disabled == ['guess', 'next_image']
+    highs = {c['name']: c['high'] for c in panel.controls if 'high' in c}
+    assert highs == dict(image=47, reference=1, candidate=23, threshold=1)
+    for name, value in dict(image=48, reference=2, candidate=1.5).items():
+        with pytest.raises(traitlets.TraitError, match=f'{name}: expected a whole number'): setattr(panel, name, value)
+
+
+# %% nbs/15_widgets.ipynb #d5e15635
+def test_a_game_hides_the_answer_until_the_guess_and_keeps_the_score():
+    m = noise_matches(S=torch.eye(24).repeat(2, 1)[:, None].expand(48, 2, 24)*.9)
+    panel = ViewpointMatcher(m, game=True)
+    row = panel.score.row; truth = int(m.truth[row])
+    assert (decode(panel.subject) == on_white(m.images[row])).all() and 'P(same)' not in panel.caption and 'image' in panel.disabled
+    panel.image = 5.
+    assert (decode(panel.subject) == on_white(m.images[row])).all()
+    panel.next_image(); assert panel.score.row == row
+    panel.candidate = float((truth + 1) % 24); panel.guess(); panel.guess()
+    assert panel.score == Game(row, (truth + 1) % 24, 1, .5, 1., 0) and f'True: view {truth} ' in panel.caption
+    panel.next_image()
+    assert panel.score.open and panel.score.rounds == 1 and 'True' not in panel.caption
+    panel.game = False
+    assert (decode(panel.subject) == on_white(m.images[5])).all() and 'P(same)' in panel.caption
+
+
+# %% nbs/15_widgets.ipynb #d9f52f98
+def test_an_uploaded_image_is_compared_and_a_wrong_one_is_refused_by_its_own_name():
+    def file(pixels, kind='PNG'):
+        buffer = io.BytesIO(); Image.fromarray(pixels).save(buffer, kind); return buffer.getvalue()
+    panel = ViewpointMatcher(m := noise_matches())
+    shape = np.zeros((64, 64, 4), np.uint8); shape[20:40, 10:50] = 200, 40, 40, 255
+    panel.take('box.png', file(shape))
+    expected = match(add_image(m, load_image(shape)), MatchState(48))
+    assert panel.source == 'upload' and (decode(panel.subject) == on_white(expected.image)).all()
+    assert panel.ring == scene_svg(expected) and 'True' not in panel.caption
+    with pytest.raises(InputError, match='^photo.png: no alpha channel'): panel.take('photo.png', file(shape[..., :3]))
+    with pytest.raises(InputError, match='^b.png: '): panel.take('b.png', b'not an image')
+    with pytest.raises(InputError, match='upload: no image yet'): ViewpointMatcher(m).source = 'upload'
+
+
+# %% nbs/15_widgets.ipynb #af534672
+def test_a_cell_of_the_matrix_shows_its_pair_and_τ_its_labels():
+    m = noise_matches(); generator = torch.Generator().manual_seed(1)
+    S = torch.rand(48, 2, 24, generator=generator)
+    m = replace(m, similarity=S, rotated=S*.9)
+    panel = SimilarityExplorer(m)
+    panel.set_state({'row': 29, 'column': 4, 'reference': 1, 'threshold': .85})
+    scene = explore(m, ExplorerState(1, 29, 4, .85))
+    names = 'subject', 'partner', 'subject_rotated', 'partner_rotated'
+    for name, pixels in zip(names, scene.pairs): assert (decode(getattr(panel, name)) == on_white(pixels)).all()
+    assert (decode(panel.heat) == scene.heat).all() and panel.shape == [48, 24]
+    assert panel.labels == scene.labels.tolist() and -1 < min(set(panel.labels) - {-1}) and panel.truth == m.truth.tolist()
+    assert scene.cell in panel.caption and scene.rule in panel.caption and panel.frame == 2
+    before = panel.heat
+    panel.tilted = True
+    assert panel.heat != before and (decode(panel.heat) == heat_picture(m.rotated[:, 1])).all()
+    panel.threshold = 1.
+    assert set(panel.labels) == {-1} and 'No image is labeled' in panel.caption
+
+
+# %% nbs/15_widgets.ipynb #53aba4cd
+def test_the_explorer_refuses_images_of_which_nobody_knows_the_viewpoint():
+    m = noise_matches()
+    with pytest.raises(InputError, match='matches: expected images of known viewpoints'): SimilarityExplorer(add_image(m, m.images[0]))
+
+
+# %% nbs/15_widgets.ipynb #e4700085
+def test_each_of_the_two_leaves_a_picture_in_a_saved_notebook():
+    for panel in ViewpointMatcher(m := noise_matches()), SimilarityExplorer(m):
+        data, _ = panel._repr_mimebundle_()
+        assert Image.open(io.BytesIO(base64.b64decode(data['image/png']))).width > 600
+
+# %% nbs/15_widgets.ipynb #6561f8c5
+def few_shapes(folder, count=4, seed=0, split='train'):
+    "Write boxes into a data set, made and not rendered; its images."
+    random = np.random.default_rng(seed)
+    images = np.zeros((count, 24, 4, 64, 64), np.uint8)
+    voxels = np.zeros((count, 32, 32, 32), bool)
+    for image, grid in zip(images, voxels):
+        low, high = random.integers(8, 16), random.integers(18, 26)
+        grid[low:high, low:high, 10:20] = True
+        image[:, :, 2*low:2*high, 20:44] = random.integers(99, 255, (24, 4, 1, 1)); image[:, 3][image[:, 3] > 0] = 255
+    np.savez(Path(folder)/f'boxes_{split}_images.npz', images); np.savez(Path(folder)/f'boxes_{split}_voxels.npz', voxels)
+    return images
+
+def two_splits(folder):
+    "Train and val of boxes, as `fit` wants them."
+    few_shapes(folder); few_shapes(folder, 1, 9, 'val')
+    return [load_split(folder, 'boxes', split) for split in ('train', 'val')]
+
+tiny = replace(PRESETS['small'], iterations=40, cycle=10, validate_every=10, checkpoint_every=10, batch=2, level=1,
+               width=4, hidden=32, features=16, siam_width=4, siam_features=16, gate=0., seed=3)
+
+def until(ask, seconds=300.):
+    "Wait until ask() is true."
+    end = time.monotonic() + seconds
+    while not ask():
+        assert time.monotonic() < end, 'nothing happened'
+        time.sleep(.02)
+
+
+# %% nbs/15_widgets.ipynb #54dc2cc7
+@pytest.mark.slow
+def test_a_run_that_is_paused_and_stopped_and_started_again_is_the_uninterrupted_run():
+    with tempfile.TemporaryDirectory() as tmp:
+        train, val = two_splits(tmp)
+        fit(train, val, tiny, f'{tmp}/whole', progress=False)
+        run = BackgroundRun(tmp, 'boxes', tiny, f'{tmp}/parts')
+        assert run.state == 'idle'
+        run.start(); until(lambda: run.iteration >= 3)
+        run.pause(); until(lambda: run.state == 'paused')
+        there = run.iteration; time.sleep(.3)
+        assert run.iteration == there < 40 and run.state == 'paused'
+        run.start(); until(lambda: run.iteration > there)
+        run.pause(); until(lambda: run.state == 'paused'); run.stop()
+        assert run.wait() == 'stopped' and there < run.iteration < 40
+        run.start()
+        assert run.wait() == 'finished' and run.iteration == 40
+        logs = [Path(f'{tmp}/{name}/metrics.csv').read_text() for name in ('whole', 'parts')]
+    assert logs[0] == logs[1] and len(logs[0].splitlines()) == 5
+
+
+# %% nbs/15_widgets.ipynb #540ec292
+@pytest.mark.slow
+def test_a_run_that_cannot_be_says_why_and_one_that_is_ended_from_outside_is_saved():
+    with tempfile.TemporaryDirectory() as tmp:
+        two_splits(tmp)
+        wrong = BackgroundRun(tmp, 'box', tiny, f'{tmp}/wrong')
+        wrong.start()
+        assert wrong.wait() == 'failed' and wrong.ending[1].endswith("no category 'box'; there: boxes")
+        run = BackgroundRun(tmp, 'boxes', replace(tiny, iterations=10_000), f'{tmp}/run')
+        run.start(); until(lambda: run.iteration >= 3)
+        run.process.terminate()           # as a notebook does that is closed
+        assert run.wait() == 'stopped' and run.iteration >= 3 and (Path(tmp)/'run'/'checkpoint.pt').exists()
+        run.start(); run.process.kill()
+        assert run.wait() == 'failed' and 'without a word' in run.ending[1]
+
+
+# %% nbs/15_widgets.ipynb #716621e8
+def test_every_column_of_the_log_has_its_line():
+    with tempfile.TemporaryDirectory() as tmp:
+        fit(*two_splits(tmp), replace(tiny, iterations=20), f'{tmp}/run', progress=False)
+        record = read_run(f'{tmp}/run')
+    axes = run_figure(record).axes
+    assert [len(ax.lines) for ax in axes] == [2, 1, 2, 2]
+    assert_close(axes[0].lines[1].get_ydata(), record.metrics['siam_loss'])
+    assert_close(axes[3].lines[0].get_ydata(), record.metrics['share'])
+    svg = figure_svg(lambda: run_figure(record), 'a <run>')
+    assert svg.startswith('<svg role="img" aria-label="a &lt;run&gt;"') and 'pseudo-labels</text>' in svg
+    assert 'currentColor' in svg and '#010203' not in svg
+    assert run_figure(None).axes[0].get_title() == 'loss'
+
+
+# %% nbs/15_widgets.ipynb #9c7044d3
+def test_a_film_shows_each_image_and_its_meshes_in_order():
+    from ssr_nb.mesh import icosphere
+    with tempfile.TemporaryDirectory() as tmp: image = few_shapes(tmp, 2)[:, 0]
+    ball = icosphere(1)
+    small, large = (Stage(i, [replace(ball, vertices=s*ball.vertices)]*2) for i, s in ((10, .2), (20, .5)))
+    paper = film_strip(image, [small, large], 30., columns=4)
+    assert paper.shape == (128, 256, 3)
+    assert (paper[64:, :64] == on_white(image[1])).all() and (paper[:, 192:] == 255).all()
+    ink = [(paper[:64, 64*c:64*c + 64] < 255).any(-1).sum() for c in (1, 2)]
+    assert 0 < ink[0] < ink[1]
+    many = [Stage(i, []) for i in range(20)]
+    assert [s.iteration for s in chosen_stages(many, 3)] == [0, 10, 19] and chosen_stages(many[:2], 3) == many[:2]
+
+
+# %% nbs/15_widgets.ipynb #a881a49b
+def test_the_monitor_shows_the_log_and_the_meshes_of_a_folder_and_turns_them():
+    with tempfile.TemporaryDirectory() as tmp:
+        splits = two_splits(tmp); images = splits[0].images[:2, 0]
+        panel = TrainingMonitor(f'{tmp}/run', images)
+        assert panel.caption == 'Watched.' and panel.live and panel.stages == []
+        fit(*splits, replace(tiny, iterations=20), f'{tmp}/run', progress=False)
+        empty = panel.curves; panel.refresh()
+        assert panel.curves != empty and not panel.live
+        assert panel.caption.startswith('Finished; iteration 20 of 20; best validation IoU 0.') and len(panel.stages) == 1
+        turned = TrainingMonitor(f'{tmp}/run', images, azimuth=90.)
+        assert (decode(turned.film) == film_strip(images, turned.stages, 90.)).all()
+        panel.azimuth = 90.
+        assert (decode(panel.film) == decode(turned.film)).all()
+        assert panel.disabled == ['start', 'pause', 'stop']
+        with pytest.raises(InputError, match='trained by another process'): panel.pause()
+        data, _ = panel._repr_mimebundle_()
+    assert Image.open(io.BytesIO(base64.b64decode(data['image/png']))).width == 900
+
+
+# %% nbs/15_widgets.ipynb #0b6a6a25
+@pytest.mark.slow
+def test_the_buttons_of_the_monitor_start_and_pause_and_stop_a_run():
+    with tempfile.TemporaryDirectory() as tmp:
+        images = two_splits(tmp)[0].images[:1, 0]
+        run = BackgroundRun(tmp, 'boxes', replace(tiny, iterations=10_000), f'{tmp}/run')
+        panel = TrainingMonitor(run, images)
+        assert panel.disabled == ['pause', 'stop'] and not panel.live
+        panel.start()
+        assert panel.caption == 'Starting.' and panel.live and panel.disabled == ['start']
+        until(lambda: panel.refresh() or panel.stages)
+        assert panel.caption.startswith('Running; iteration ')
+        panel.pause(); until(lambda: run.state == 'paused'); panel.refresh()
+        assert panel.caption.startswith(f'Paused; iteration {run.iteration} of 10000') and panel.disabled == ['pause']
+        panel.stop(); assert run.wait() == 'stopped'
+        panel.refresh()
+        assert panel.caption.startswith('Stopped;') and not panel.live and (Path(tmp)/'run'/'checkpoint.pt').exists()
