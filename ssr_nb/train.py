@@ -42,7 +42,7 @@ from .siamvp import (SiamVP, ViewpointClassifier, add_mirrored,
                            classifier_loss, feature_side, mirrored_views,
                            pair_accuracy, siamvp_loss)
 
-# %% ../nbs/13_train.ipynb #aa920458
+# %% ../nbs/13_train.ipynb #5fcfecb4
 @dataclass(frozen=True)
 class SSRConfig:
     "Every choice of a training run; in brackets, where it comes from."
@@ -90,6 +90,7 @@ class SSRConfig:
     gate: float = 1.              # SiamVP's accuracy needed to label (§3.2)
     # of the networks; the rasterizer is always float32
     precision: Literal['float32', 'bfloat16'] = 'float32'
+    compile: bool = False         # networks by torch.compile; wants a GPU
     validate_every: int = 200     # iterations: one epoch (§4.2)
     patience: int = 0             # validations without gain to stop; 0: never
     checkpoint_every: int = 200   # iterations
@@ -261,7 +262,7 @@ class Trainer:
             if config.siam_mirror:
                 self.mirror = mirrored_views(self.viewpoints)
 
-# %% ../nbs/13_train.ipynb #cadbffcf
+# %% ../nbs/13_train.ipynb #bba8c767
 def build_networks(
     run: Trainer,
     image_size: int,   # pixels
@@ -282,6 +283,9 @@ def build_networks(
     share_batch_norm(run.model)
     run.model.to(run.device, memory_format=torch.channels_last)
     run.siam.to(run.device, memory_format=torch.channels_last)
+    if c.compile:   # kernels fused and, on CUDA, replayed as one graph
+        for network in (run.model, run.siam.twin):
+            network.compile(mode='reduce-overhead')
     run.adam = torch.optim.Adam(run.model.parameters(), c.lr, fused=True)
     run.siam_adam = torch.optim.Adam(run.siam.parameters(), c.siam_lr,
                                      fused=True)

@@ -74,6 +74,19 @@ def test_networks_in_bfloat16_learn_what_networks_in_float32_learn():
     assert (losses['bfloat16'] != losses['float32']).all()
 
 
+# %% nbs/13_train.ipynb #f6248540
+@pytest.mark.slow
+def test_compiled_networks_take_the_steps_of_plain_ones():
+    import shutil
+    if not (shutil.which('g++') or shutil.which('clang++') or torch.cuda.is_available()): pytest.skip('torch.compile wants a C++ compiler on a CPU')
+    losses = []
+    for compile in (False, True):
+        run = Trainer(built_in(), built_in(count=1), replace(tiny, compile=compile))
+        losses.append(torch.stack([torch.stack([softras_step(run), siamvp_step(run)[0]]) for _ in range(2)]))
+    assert_close(losses[1], losses[0], atol=1e-3, rtol=1e-3)
+    assert list(run.model.state_dict()) == list(Trainer(built_in(), built_in(count=1), tiny).model.state_dict())
+
+
 # %% nbs/13_train.ipynb #e3421d85
 def test_the_first_cycle_is_labeled_only_and_later_ones_are_half_and_half():
     run = Trainer(built_in(), built_in(count=1), tiny)
