@@ -66,9 +66,11 @@ def deform(
     vertices = vertices.relu()*(1 - center) - (-vertices).relu()*(1 + center)
     return .5*(vertices + center)
 
-# %% ../nbs/10_reconstruct.ipynb #2480538e
+# %% ../nbs/10_reconstruct.ipynb #9f6ff0e6
 class Decoder(nn.Module):
     "Features (B, features) to vertices (B, V, 3); SoftRas §4."
+    template: Tensor   # (V, 3)
+
     def __init__(
         self,
         template: Tensor,       # (V, 3) vertices of the unit sphere
@@ -88,9 +90,11 @@ class Decoder(nn.Module):
         displacement = self.displacement(wide).unflatten(-1, (-1, 3))
         return deform(self.template, displacement, .1*self.centroid(wide))
 
-# %% ../nbs/10_reconstruct.ipynb #3b2e5ebe
+# %% ../nbs/10_reconstruct.ipynb #06450936
 class Reconstructor(nn.Module):
     "One image to one mesh: encoder, decoder, and a sphere's faces."
+    faces: Tensor   # (F, 3)
+
     def __init__(
         self,
         level: int = 3,           # subdivisions of the sphere: 3 has V = 642
@@ -176,7 +180,7 @@ def check_architecture(
             and shapes['decoder.widen.0.weight'] == [hidden, features])
     if not fits: raise ValueError(f'its weights are not those of {about}')
 
-# %% ../nbs/10_reconstruct.ipynb #651fa21a
+# %% ../nbs/10_reconstruct.ipynb #7347451f
 def load_reconstructor(
     path: Path,         # a safetensors file, or a folder with one
 ) -> Reconstructor:     # in evaluation mode
@@ -192,7 +196,8 @@ def load_reconstructor(
         model = Reconstructor(**about)
         model.load_state_dict(weights)
     except SafetensorError as error:
-        raise InputError(f'{path}: not a safetensors file ({error})') from None
+        raise InputError(f'{path}: not a safetensors file '
+                         f'({error!s:.160})') from None
     except (KeyError, TypeError, ValueError, RuntimeError,
             OverflowError) as error:
         reason = str(error).strip().split('\n')[0][:160]
@@ -200,9 +205,13 @@ def load_reconstructor(
                          f'({reason})') from None
     return model.eval()
 
-# %% ../nbs/10_reconstruct.ipynb #1e8e47a7
+# %% ../nbs/10_reconstruct.ipynb #7d4d1646
 class ReconstructionLoss(nn.Module):
     "SoftRas's loss of a batch of image pairs; holds the sphere's edges."
+    faces: Tensor
+    corners: Tensor
+    matrix: Tensor
+
     def __init__(
         self,
         faces: Tensor,            # (F, 3) of the template
