@@ -7,9 +7,9 @@ __all__ = ['METHODS', 'RANGES', 'SMALL', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTE
            'process_rank', 'average_gradients', 'mean_of_processes', 'MeanOverProcesses', 'SharedBatchNorm',
            'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized', 'mixed', 'draw_batch',
            'softras_step', 'labeled_pool', 'pseudo_pool', 'siamvp_pool', 'siamvp_step', 'believed', 'relabel',
-           'validate', 'advance', 'fingerprint', 'run_state', 'read_checkpoint', 'check_settings', 'same_form',
-           'adam_form', 'misfit', 'restore', 'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit',
-           'loop', 'finished']
+           'validate', 'advance', 'fingerprint', 'run_state', 'same_setting', 'shown', 'read_checkpoint',
+           'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_text', 'write_run', 'best_model',
+           'open_run', 'lock_run', 'fit', 'loop', 'finished']
 
 # %% ../nbs/13_train.ipynb #d0390f46
 import csv
@@ -525,7 +525,28 @@ def run_state(
                 **{k: getattr(run, k).state_dict() for k in NETWORKS},
                 **{k: getattr(run, k) for k in COUNTERS})
 
-# %% ../nbs/13_train.ipynb #197c7613
+# %% ../nbs/13_train.ipynb #78414207
+def same_setting(
+    found,   # of a checkpoint, anything
+    mine,    # a number, word, tuple or None
+) -> bool:
+    "Whether a stored setting is this one."
+    if isinstance(mine, tuple):
+        return (isinstance(found, tuple) and len(found) == len(mine)
+                and all(map(same_setting, found, mine)))
+    numbers = int, float
+    alike = type(found) is type(mine) or (isinstance(found, numbers)
+                                          and isinstance(mine, numbers))
+    return alike and found == mine
+
+def shown(
+    value,   # anything
+) -> str:
+    "A setting in a message."
+    plain = isinstance(value, int | float | str | None)
+    return f'{value!r:.40}' if plain else f'a {type(value).__name__}'
+
+# %% ../nbs/13_train.ipynb #afb8b2c7
 def read_checkpoint(
     path: Path,
     device: str = 'cpu',
@@ -536,12 +557,13 @@ def read_checkpoint(
             raise ValueError('compressed')
         if bad := archive.testzip(): raise ValueError(f'{bad} is damaged')
     state = torch.load(path, map_location=device, weights_only=True)
-    if state['format'] != FORMAT:
-        raise InputError(f'{path}: checkpoint format {state["format"]}, '
-                         f'this version reads {FORMAT}')
+    if not same_setting(state['format'], FORMAT):
+        raise InputError(f'{path}: checkpoint format '
+                         f'{shown(state["format"])}, this version reads '
+                         f'{FORMAT}')
     return state
 
-# %% ../nbs/13_train.ipynb #616520a3
+# %% ../nbs/13_train.ipynb #07e2a6a2
 def check_settings(
     run: Trainer,
     state: dict,     # of a checkpoint
@@ -550,15 +572,20 @@ def check_settings(
     "InputError unless a checkpoint is of this configuration and data."
     mine, config = asdict(run.config), state['config']
     free = 'iterations', 'patience'
-    other = [k for k in mine if k not in free and config.get(k) != mine[k]]
+    other = [k for k in mine if k not in free
+             and not same_setting(config.get(k), mine[k])]
     if other:
-        raise InputError(f'{path}: written with other settings: ' + ', '.join(
-            f'{k} {config.get(k)!r}, now {mine[k]!r}' for k in other)
-            + '; repeat those of its config.json')
-    if state.get('category', run.val.category) != run.val.category:
-        raise InputError(f'{path}: trained on {state["category"]}, '
+        named = [f'{k} {shown(config.get(k))}, now {mine[k]!r}'
+                 for k in other[:4]] + [f'{len(other) - 4} more']
+        raise InputError(f'{path}: written with other settings: '
+                         + ', '.join(named[:len(other)])
+                         + '; repeat those of its config.json')
+    category = state.get('category', run.val.category)
+    if not same_setting(category, run.val.category):
+        raise InputError(f'{path}: trained on '
+                         f'{shown(category).strip(chr(39))}, '
                          f'the data is of {run.val.category}')
-    if state['objects'] != fingerprint(run.images):
+    if not same_setting(state['objects'], fingerprint(run.images)):
         raise InputError(f'{path}: trained on other objects than the '
                          f'{len(run.images)} that the data now has')
 

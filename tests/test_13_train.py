@@ -183,7 +183,7 @@ def test_a_run_is_not_overwritten_nor_resumed_under_other_settings():
         with pytest.raises(InputError, match='not a checkpoint'): fit(train, val, tiny, tmp, resume=True, progress=False)
 
 
-# %% nbs/13_train.ipynb #76c92900
+# %% nbs/13_train.ipynb #0cef2198
 def test_a_checkpoint_that_was_damaged_or_tampered_with_is_refused_whole():
     import io, zipfile
     train, val = built_in(), built_in(count=2, seed=9)
@@ -204,6 +204,9 @@ def test_a_checkpoint_that_was_damaged_or_tampered_with_is_refused_whole():
             for k, v in run.model.state_dict().items(): assert_close(v, before[k], atol=0, rtol=0)
         torch.save(tampered(torch.load(io.BytesIO(whole), weights_only=True), format=lambda f: f - 1), path)
         with pytest.raises(InputError, match='checkpoint format 0, this version reads 1'): restore(run, path)
+        state = torch.load(io.BytesIO(whole), weights_only=True)
+        torch.save(state | {'config': state['config'] | {'seed': torch.zeros(1).expand(10**11)}}, path)
+        with pytest.raises(InputError, match='written with other settings: seed a Tensor, now 3'): restore(run, path)
         damaged = bytearray(whole); damaged[len(whole)//2] ^= 1; path.write_bytes(damaged)
         with pytest.raises(InputError, match='is damaged'): restore(run, path)
         with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as new:
