@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['WIDGET', 'HELD', 'MODEL_JS', 'THAW_JS', 'LIVE', 'PARTS', 'SETTINGS', 'STYLE', 'Name', 'definitions', 'chapters',
-           'public_names', 'package', 'directives', 'fold', 'marker', 'link_names', 'page', 'code_cells', 'live_cells',
-           'source_page', 'names_page', 'Table', 'own_state', 'ask', 'freeze', 'live_script', 'live_viewer',
-           'live_explorer', 'toctree', 'contents', 'mathjax', 'write_pages', 'write_sources', 'build_site', 'Anchors',
-           'dead_links', 'docs', 'write_template', 'app_command', 'app_environment', 'app']
+           'public_names', 'package', 'directives', 'fold', 'marker', 'link_names', 'link_headings', 'page',
+           'code_cells', 'live_cells', 'source_page', 'names_page', 'Table', 'own_state', 'ask', 'freeze',
+           'live_script', 'live_viewer', 'live_explorer', 'toctree', 'contents', 'mathjax', 'write_pages',
+           'write_sources', 'build_site', 'Anchors', 'dead_links', 'docs', 'write_template', 'app_command',
+           'app_environment', 'app']
 
 # %% ../nbs/91_site.ipynb #e307efd0
 import argparse
@@ -165,7 +166,17 @@ def link_names(
     return ''.join(part if i % 2 else re.sub(outside_links, link, part)
                    for i, part in enumerate(fences))
 
-# %% ../nbs/91_site.ipynb #a1c7469b
+# %% ../nbs/91_site.ipynb #b216a8c4
+def link_headings(
+    text: str,  # Markdown of a notebook
+) -> str:       # Markdown of the site
+    "Links to headings, as the site addresses them."
+    def slug(link):
+        place = re.sub(r'[^\w-]', '', unquote(link[2]).lower())
+        return f']({link[1]}#{place})'
+    return re.sub(r'\]\((\w*\.?(?:ipynb)?)#([^)]+)\)', slug, text)
+
+# %% ../nbs/91_site.ipynb #715de9d9
 def page(
     nb: NotebookNode,    # a chapter
     chapter: str,        # stem of its notebook
@@ -176,7 +187,8 @@ def page(
     own = {n.name: n for n in names if n.chapter == chapter}
     for cell in nb.cells:
         if cell.cell_type == 'markdown':
-            cell.source = link_names(cell.source, chapter, names)
+            text = link_headings(cell.source)
+            cell.source = link_names(text, chapter, names)
             cells.append(cell)
         elif cell.cell_type == 'code': cells += code_cells(cell, own)
     nb.cells = cells

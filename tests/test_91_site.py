@@ -53,6 +53,12 @@ def test_names_in_the_prose_become_links_code_does_not():
     assert '`twice`' in link_names('`twice`', '02_c', names)
 
 
+# %% nbs/91_site.ipynb #912ff8dd
+def test_a_link_to_a_heading_is_in_small_letters_and_other_links_stay():
+    assert link_headings('[a](#What-is-it?) [b](00_a.ipynb#A-b) [c](https://d.e/#F) [g](h.ipynb)') == (
+        '[a](#what-is-it) [b](00_a.ipynb#a-b) [c](https://d.e/#F) [g](h.ipynb)')
+
+
 # %% nbs/91_site.ipynb #2d333982
 def test_a_page_shows_what_is_exported_and_folds_what_is_claimed():
     nb = book(('code', '#| default_exp a'), ('md', '# A\n`f`'), ('code', '#| export\ndef f(): pass'),
