@@ -10,7 +10,7 @@ __all__ = ['BAD_FILES', 'File', 'Folder', 'Flag', 'Device', 'Data', 'SHOWN', 'co
            'check_demo', 'demo_settings', 'demo_files', 'read_demo', 'open_demo', 'enter_worker', 'demo_worker',
            'show_progress', 'train_both', 'demo_table', 'demo_lead', 'demo_facts', 'write_meshes', 'demo_data', 'demo']
 
-# %% ../nbs/16_cli.ipynb #f7e7d907
+# %% ../nbs/16_cli.ipynb #7f4263ed
 import errno
 import inspect
 import io
@@ -41,11 +41,11 @@ from . import __version__
 from .data import (SPLITS, check_dataset, choose_labeled, dataset_info,
                          find_recipes, list_splits, load_split, make_dataset,
                          split_file, split_objects)
-from .evaluate import (NAMES, Report, cell_text, curves_figure,
+from .evaluate import (NAMES, Report, curves_figure,
                              evaluate_run, gallery, gallery_figure,
                              markdown_table, read_run, straight_alpha,
                              write_figure, write_report)
-from .mesh import (InputError, Mesh, atomic_write, icosphere,
+from .mesh import (InputError, Mesh, atomic_write,
                          load_mesh, normalize, read_json, save_mesh)
 from .raster_cpu import BenchCase
 from .raster_cpu import bench as measure_cases

@@ -7,14 +7,15 @@ __all__ = ['SPLITS', 'IMAGE_SHAPE', 'VOXEL_SHAPE', 'FILE_NAME', 'BROKEN', 'MOST_
            'MOST_CONTENTS', 'MOST_CATALOG', 'MOST_FILE', 'MOST_FILES', 'CATALOG', 'MOST_DEB', 'MOST_XZ', 'LIBRARIES',
            'split_file', 'list_splits', 'find_name', 'StoredArray', 'require', 'one_line', 'find_array', 'check_array',
            'array_offset', 'map_array', 'unpack_array', 'read_array', 'load_array', 'read_record', 'read_angles',
-           'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled', 'Recipe', 'shape_recipes', 'axis',
-           'orient', 'read_credits', 'mesh_recipes', 'unescape', 'read_properties', 'find_kind', 'add_kinds',
-           'open_library', 'read_member', 'read_catalog', 'unpack_model', 'write_beside', 'read_numbers', 'place',
-           'load_furniture', 'furniture_recipes', 'Unpacked', 'pieces', 'untar_libraries', 'unpack_deb',
-           'find_libraries', 'make_object', 'make_objects', 'split_objects', 'write_category', 'pick_categories',
-           'check_choices', 'find_recipes', 'library_paths', 'find_furniture', 'write_dataset', 'draft_folder',
-           'make_dataset', 'check_objects', 'check_files', 'check_record', 'check_dataset', 'dataset_info',
-           'open_picture', 'array_picture', 'as_picture', 'as_mask', 'letterbox', 'check_picture_alpha', 'load_image']
+           'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled', 'object_looks', 'choose_covering',
+           'Recipe', 'shape_recipes', 'axis', 'orient', 'read_credits', 'mesh_recipes', 'unescape', 'read_properties',
+           'find_kind', 'add_kinds', 'open_library', 'read_member', 'read_catalog', 'unpack_model', 'write_beside',
+           'read_numbers', 'place', 'load_furniture', 'furniture_recipes', 'Unpacked', 'pieces', 'untar_libraries',
+           'unpack_deb', 'find_libraries', 'make_object', 'make_objects', 'split_objects', 'write_category',
+           'pick_categories', 'check_choices', 'find_recipes', 'library_paths', 'find_furniture', 'write_dataset',
+           'draft_folder', 'make_dataset', 'check_objects', 'check_files', 'check_record', 'check_dataset',
+           'dataset_info', 'open_picture', 'array_picture', 'as_picture', 'as_mask', 'letterbox', 'check_picture_alpha',
+           'load_image']
 
 # %% ../nbs/09_data.ipynb #e32a89e0
 import hashlib
@@ -36,6 +37,7 @@ from tokenize import TokenError
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.lib import format as npy
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -333,6 +335,35 @@ def choose_labeled(
             f'{n_objects} (the training set), not {N}')
     seeded = torch.Generator().manual_seed(seed)
     return torch.randperm(n_objects, generator=seeded)[:N]
+
+# %% ../nbs/09_data.ipynb #29983fa1
+def object_looks(
+    images: np.ndarray,  # (n, 24, 4, S, S) uint8
+) -> Tensor:             # (n, 2048)
+    "Mean and spread of each object's images, whatever their order."
+    looks = []
+    for views in images:
+        small = F.adaptive_avg_pool2d(torch.tensor(views).float()/255, 16)
+        looks.append(torch.stack([small.mean(0), small.std(0)]).flatten())
+    return torch.stack(looks)
+
+# %% ../nbs/09_data.ipynb #ab3803a0
+def choose_covering(
+    images: np.ndarray,  # (n, 24, 4, S, S) uint8, of the training set
+    N: int,              # labeled objects
+) -> Tensor:             # (N,) int64 rows; those of a smaller N come first
+    "The labeled objects that bring all others nearest to one of them."
+    require(1 <= N <= len(images), 'labeled objects should be 1 to '
+            f'{len(images)} (the training set), not {N}')
+    looks = object_looks(images)
+    distance = torch.cdist(looks, looks)
+    nearest, chosen = distance.amax(1, keepdim=True), []
+    for _ in range(N):
+        left = torch.minimum(distance, nearest).sum(0)  # if it were chosen
+        left[chosen] = torch.inf
+        chosen.append(int(left.argmin()))
+        nearest = torch.minimum(nearest, distance[:, chosen[-1:]])
+    return torch.tensor(chosen)
 
 # %% ../nbs/09_data.ipynb #60cd2b96
 @dataclass(frozen=True)
@@ -878,13 +909,13 @@ def find_furniture(
     names = pick_categories(found, categories)
     return {name: found[name][:count] for name in names}, others
 
-# %% ../nbs/09_data.ipynb #73f20ad8
+# %% ../nbs/09_data.ipynb #e1d1be0f
 def write_dataset(
     folder: Path,                      # exists, empty
     recipes: dict[str, list[Recipe]],  # by category
     seed: int,
     progress: Callable[[list], Iterable],
-    told: dict = {},                   # more to say in dataset.json
+    told: dict | None = None,          # more to say in dataset.json
     lenient: bool = False,             # leave too small categories out
 ) -> dict:                             # what dataset.json says
     "Make every object, write every file; InputError if too few are left."
@@ -892,7 +923,7 @@ def write_dataset(
     record = dict(
         categories=[], objects={}, skipped=[], viewpoints=dict(
             distance=round(ring[0, 0].item(), 6), elevation=ring[0, 1].item(),
-            azimuth=ring[:, 2].tolist()), **told)
+            azimuth=ring[:, 2].tolist()), **(told or {}))
     for name, wanted in recipes.items():
         made, skipped = make_objects(progress(wanted), ring)
         record['skipped'] += [
@@ -989,7 +1020,7 @@ def check_files(
         if bad: problems.append(f'{path}: damaged ({bad})')
     return problems
 
-# %% ../nbs/09_data.ipynb #83d57148
+# %% ../nbs/09_data.ipynb #a14213b6
 def check_record(
     folder: Path,
     sizes: dict[tuple[str, str], int|None],  # objects by name and split;
@@ -1002,8 +1033,8 @@ def check_record(
                        if sizes.get((name, row['split']), 0) is not None]
                 for name, rows in objects.items()}
     except (TypeError, LookupError, AttributeError):
-        return [f'{where}: objects should be lists of split, row, source, '
-                'licence and name by category']
+        return [(f'{where}: objects should be lists of split, row, source, '
+                 'licence and name by category')]
     there = {name: sorted((split, k) for (n, split), size in sizes.items()
                           if n == name for k in range(size or 0))
              for name in told}

@@ -103,7 +103,7 @@ class Mesh:
                  'colored' if self.vertex_colors is not None else 'plain')
         return f'Mesh({V:,} vertices, {F:,} faces, {paint})'
 
-# %% ../nbs/00_mesh.ipynb #dbd381f5
+# %% ../nbs/00_mesh.ipynb #1f3832bb
 _TABLES = (  # field, dtype, shape that it must end in
     ('vertices', torch.float32, ('V', 3)),
     ('faces', torch.int64, ('F', 3)),
@@ -126,16 +126,16 @@ def _table(name: str, table, dtype: torch.dtype, shape: tuple) -> Tensor:
                          f'found {table.dtype}')
     table = table.to(dtype)
     if table.is_floating_point() and not table.isfinite().all():
-        bad = (~table.isfinite()).nonzero()[0, 0].item()
+        bad = (~table.isfinite()).nonzero()[0, 0]
         raise InputError(f'{name}: row {bad} is not finite')
     return table
 
-# %% ../nbs/00_mesh.ipynb #967bf273
+# %% ../nbs/00_mesh.ipynb #f30f2451
 def _in_range(name: str, indices: Tensor, count: int, things: str):
     "InputError when a row of indices points outside a table of `count`."
     outside = (indices < 0) | (indices >= count)
     if not outside.any(): return
-    row = outside.any(-1).nonzero()[0, 0].item()
+    row = int(outside.any(-1).nonzero()[0, 0])
     found = indices[row][outside[row]][0].item()
     raise InputError(f'{name}: row {row} asks for {things} {found}, '
                      f'there are {count}')
@@ -493,7 +493,7 @@ def read_obj(
     return _split_by_color(vertices, faces,
                            np.asarray(found.face_material), colors)
 
-# %% ../nbs/00_mesh.ipynb #52eda70d
+# %% ../nbs/00_mesh.ipynb #f0cc3e58
 def known_formats() -> list[str]:
     "Suffixes that load_mesh reads, the dot included."
     load = importlib.import_module('trimesh.exchange.load')
@@ -507,7 +507,8 @@ def _part_colors(
     try:
         if hasattr(paint, 'to_color'): paint = paint.to_color()
         colors = np.asarray(paint.vertex_colors)[:, :3]
-    except Exception: colors = ()  # whatever a broken image makes PIL say
+    except Exception:  # whatever a broken image makes PIL say
+        colors = np.empty((0, 3))
     if len(colors) != len(part.vertices):
         return np.full((len(part.vertices), 3), .8, np.float32)
     return colors.astype(np.float32)/255

@@ -11,12 +11,12 @@ __all__ = ['EDGE', 'AREA', 'CHOICES', 'FRAGMENTS', 'BACKENDS', 'pixel_grid', 'ed
            'choose_backend', 'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette', 'soft_rasterize',
            'nearest_face']
 
-# %% ../nbs/02_raster.ipynb #2999f4b3
+# %% ../nbs/02_raster.ipynb #516308cf
 import importlib
 import importlib.util
 import math
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F

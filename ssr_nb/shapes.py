@@ -890,7 +890,7 @@ def sails(
                                    z=z + .03))
     return parts
 
-# %% ../nbs/08_shapes.ipynb #2e5f4e71
+# %% ../nbs/08_shapes.ipynb #7d6ab030
 def decks(
     g: Generator,
     length: float, wide: float, high: float,
@@ -899,7 +899,7 @@ def decks(
     at, n = choose(g, -.25, -.05, .15)*length, choose(g, 1, 2, 3, 4)
     w, d, y = wide*uniform(g, .6, .85), length*uniform(g, .15, .4), high
     white, parts, step = choose(g, WHITE, material(g, 'paint')), [], wide*.25
-    for k in range(n):
+    for _ in range(n):
         parts.append(box((0, y + step/2, at), (w, step, d), white))
         parts.append(box((0, y + step*.6, at + .01), (w*1.02, step*.3, d),
                          GLASS))

@@ -7,8 +7,7 @@ __all__ = ['feature_side', 'SiamVP', 'kaiming', 'transform_images', 'pair_table'
            'pair_accuracy', 'ViewpointClassifier', 'classifier_loss', 'mirrored_views', 'add_mirrored',
            'viewpoint_similarity']
 
-# %% ../nbs/11_siamvp.ipynb #c8e43608
-import math
+# %% ../nbs/11_siamvp.ipynb #42e38895
 from collections.abc import Sequence
 
 import torch
@@ -131,11 +130,12 @@ def pair_loss(
     features: Tensor,         # (B, features) of the pool
     same: Tensor,             # (P, 2) pairs of one viewpoint
     different: Tensor,        # (Q, 2) pairs of two viewpoints
+    target: Tensor | float = 0.,  # (Q,) P(same) to teach of the different
 ) -> tuple[Tensor, Tensor]:   # loss (), share of right answers ()
     "Binary cross-entropy (Eq. 2), same and different pairs weighing alike."
     yes, no = (siam.logits(features[i], features[j])
                for i, j in (same.T, different.T))
-    loss = (F.softplus(-yes).mean() + F.softplus(no).mean())/2
+    loss = (F.softplus(-yes).mean() + (F.softplus(no) - target*no).mean())/2
     right = ((yes > 0).float().mean() + (no <= 0).float().mean())/2
     return loss, right.detach()
 
@@ -150,21 +150,27 @@ def siamvp_loss(
     rotate: bool = True,         # add the loss of transformed pairs
     scale: float = 0.,           # and scale them by up to 1 ± scale
     shift: float = 0.,           # and move them by up to this, half images
+    soft: float = 0.,            # P(same) to teach of neighbours on the ring
+    ring: int = 24,              # viewpoints on it
 ) -> tuple[Tensor, Tensor]:      # loss (), accuracy ()
     "One batch of balanced pairs with the hardest ones (paper §3.2)."
     features = siam.embed(images)
     same, different = pair_table(objects, views)
-    with torch.no_grad():
-        opinion = siam.logits(features[:, None], features[None])
+    with torch.no_grad():   # which is the hardest? Of all, it is there
+        opinion = (siam.logits(features[:, None], features[None])
+                   if pairs else same.float())
     same = choose_pairs(same, -opinion, pairs//2, generator)
     different = choose_pairs(different, opinion, pairs//2, generator)
-    loss, accuracy = pair_loss(siam, features, same, different)
+    apart = views[different].diff()[:, 0].remainder(ring)
+    target = soft*((apart == 1) | (apart == ring - 1))
+    loss, accuracy = pair_loss(siam, features, same, different, target)
     if rotate:
         turn, *rest = torch.rand(4, generator=generator).tolist()
         grow, right, up = (2*r - 1 for r in rest)
         moved = transform_images(images, 360*turn, 1 + scale*grow,
                                  (shift*right, shift*up))
-        loss = loss + pair_loss(siam, siam.embed(moved), same, different)[0]
+        loss = loss + pair_loss(siam, siam.embed(moved), same, different,
+                                target)[0]
     return loss, accuracy
 
 # %% ../nbs/11_siamvp.ipynb #7f577e6e

@@ -86,7 +86,7 @@ def chapters(
         found[nb.stem] = export[1] if export else None
     return found
 
-# %% ../nbs/91_site.ipynb #4e138f7b
+# %% ../nbs/91_site.ipynb #4a445e3e
 def public_names(
     root: Path,      # the project
 ) -> list[Name]:     # in the order of the book
@@ -96,10 +96,10 @@ def public_names(
         if not module: continue
         source = (root/lib/f'{module}.py').read_text()
         defined = definitions(source)
-        listed = re.search(r'__all__ = (\[.*?\])', source, re.S)
-        for name in ast.literal_eval(listed[1]) if listed else []:
-            if name in defined:
-                names.append(Name(name, module, chapter, *defined[name]))
+        listed = re.search(r'__all__ = (\[.*?\])', source, re.DOTALL)
+        public = ast.literal_eval(listed[1]) if listed else []
+        names += [Name(name, module, chapter, *defined[name])
+                  for name in public if name in defined]
     return names
 
 # %% ../nbs/91_site.ipynb #fac5415e
@@ -418,8 +418,8 @@ def live_explorer() -> dict:  # frozen
 
 LIVE = {'MeshViewer': live_viewer, 'SimilarityExplorer': live_explorer}
 
-# %% ../nbs/91_site.ipynb #db25712b
-PARTS = {'The renderer': range(0, 7), 'Objects and data': range(7, 10),
+# %% ../nbs/91_site.ipynb #1032b6c1
+PARTS = {'The renderer': range(7), 'Objects and data': range(7, 10),
          'Learning': range(10, 15), 'Hands on': (15, *range(18, 90)),
          'Use': (16, 17), 'How the book is made': range(90, 100)}
 

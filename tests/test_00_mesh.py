@@ -435,10 +435,10 @@ def test_every_format_that_is_written_is_read_back():
         assert 'known are .obj .glb' in complaint(save_mesh, mesh, Path(folder)/'a.doc')
 
 
-# %% nbs/00_mesh.ipynb #feb351d7
+# %% nbs/00_mesh.ipynb #32adffbb
 def test_eighty_thousand_faces_load_within_seconds():
     with tempfile.TemporaryDirectory() as folder:
         save_mesh(icosphere(6), Path(folder)/'fine.obj')
-        start = time.perf_counter()
+        start = time.process_time()   # of this process: others may be busy
         assert len(load_mesh(Path(folder)/'fine.obj').faces) == 81_920
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5

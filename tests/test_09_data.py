@@ -245,22 +245,6 @@ def test_a_split_holds_what_was_written_in_order():
         assert chairs.viewpoints.shape == (24, 3) and chairs.viewpoints.dtype == torch.float32
 
 
-# %% nbs/09_data.ipynb #d84e4a1a
-def test_files_in_the_layout_of_kato_et_al_drop_in_without_a_word_beside_them():
-    with tempfile.TemporaryDirectory() as folder:
-        random = np.random.default_rng(0)
-        for split, n in (('train', 3), ('val', 1), ('test', 2)):
-            images = random.integers(0, 256, (n, 24, 4, 64, 64), dtype=np.uint8)
-            images[:, :, 3] *= images[:, :, 3] > 128
-            np.savez_compressed(f'{folder}/02691156_{split}_images.npz', images)
-            np.savez_compressed(f'{folder}/02691156_{split}_voxels.npz', random.random((n, 32, 32, 32)) > .5)
-        for asked in ('plane', '02691156'):
-            planes = load_split(folder, asked, 'test')
-            assert (planes.images == images).all() and (planes.category, planes.name) == ('plane', '02691156')
-        assert_close(planes.viewpoints, viewpoint_ring())
-        assert check_dataset(folder) == [] and [row['objects'] for row in dataset_info(folder)] == [3, 1, 2]
-
-
 # %% nbs/09_data.ipynb #0ae78a1c
 def test_images_and_voxels_must_agree():
     with tempfile.TemporaryDirectory() as folder:
@@ -294,6 +278,22 @@ def test_labeled_objects_are_distinct_nested_in_n_and_a_matter_of_the_seed_alone
     assert sorted(choose_labeled(7, 7).tolist()) == list(range(7))
     assert 'labeled objects' in message(choose_labeled, 7, 8)
     assert 'labeled objects' in message(choose_labeled, 7, 0)
+
+
+# %% nbs/09_data.ipynb #9f3ba184
+def test_one_object_of_each_kind_is_chosen_before_a_second_of_any():
+    generator = torch.Generator().manual_seed(0)
+    kinds = torch.rand(3, 1, 4, 8, 8, generator=generator)
+    kind = torch.tensor([0, 1, 1, 0, 2, 1, 0, 0])
+    noise = .02*torch.rand(8, 24, 4, 8, 8, generator=generator)
+    images = ((kinds[kind] + noise)*200).byte().numpy()
+    chosen = choose_covering(images, 4)
+    assert sorted(kind[chosen[:3]].tolist()) == [0, 1, 2] and len(set(chosen.tolist())) == 4
+    assert kind[chosen[0]] == 0                                  # the most common kind first
+    assert choose_covering(images[:, ::-1].copy(), 4).tolist() == chosen.tolist()   # in any order of the images
+    assert choose_covering(images, 2).tolist() == chosen[:2].tolist()
+    assert sorted(choose_covering(images, 8).tolist()) == list(range(8))
+    assert 'labeled objects' in message(choose_covering, images, 9)
 
 
 # %% nbs/09_data.ipynb #c2c13d0a
@@ -628,6 +628,22 @@ def test_info_counts_objects_cells_and_megabytes():
         row, = dataset_info(folder)
         assert (row['name'], row['category'], row['split'], row['objects'], row['mapped']) == ('02691156', 'plane', 'val', 2, True)
         assert abs(row['filled'] - voxels.mean()) < 1e-4 and abs(row['megabytes'] - .85) < .02
+
+
+# %% nbs/09_data.ipynb #d84e4a1a
+def test_files_in_the_layout_of_kato_et_al_drop_in_without_a_word_beside_them():
+    with tempfile.TemporaryDirectory() as folder:
+        random = np.random.default_rng(0)
+        for split, n in (('train', 3), ('val', 1), ('test', 2)):
+            images = random.integers(0, 256, (n, 24, 4, 64, 64), dtype=np.uint8)
+            images[:, :, 3] *= images[:, :, 3] > 128
+            np.savez_compressed(f'{folder}/02691156_{split}_images.npz', images)
+            np.savez_compressed(f'{folder}/02691156_{split}_voxels.npz', random.random((n, 32, 32, 32)) > .5)
+        for asked in ('plane', '02691156'):
+            planes = load_split(folder, asked, 'test')
+            assert (planes.images == images).all() and (planes.category, planes.name) == ('plane', '02691156')
+        assert_close(planes.viewpoints, viewpoint_ring())
+        assert check_dataset(folder) == [] and [row['objects'] for row in dataset_info(folder)] == [3, 1, 2]
 
 
 # %% nbs/09_data.ipynb #4f3df6ee

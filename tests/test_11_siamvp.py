@@ -119,6 +119,8 @@ def test_the_loss_of_one_pair_is_the_cross_entropy_by_hand():
     loss, accuracy = pair_loss(siam, features, torch.tensor([[0, 1]]), torch.tensor([[0, 2]]))
     assert_close(loss, -(p_same.log() + (1 - p_other).log())/2)
     assert_close(accuracy, ((p_same > .5).float() + (p_other < .5).float())/2)
+    softer, accuracy = pair_loss(siam, features, torch.tensor([[0, 1]]), torch.tensor([[0, 2]]), torch.tensor([.3]))
+    assert_close(softer, -(p_same.log() + .3*p_other.log() + .7*(1 - p_other).log())/2)
 
 
 # %% nbs/11_siamvp.ipynb #bca413a3
@@ -127,6 +129,15 @@ def test_scale_and_shift_change_the_added_loss_only_when_asked_for():
     def loss(**kw): return siamvp_loss(tiny_siam(), images, objects, views, seeded(), pairs=4, **kw)[0].item()
     assert loss() == loss(scale=0., shift=0.)
     assert len({loss(rotate=False), loss(), loss(scale=.3), loss(shift=.3)}) == 4
+
+
+# %% nbs/11_siamvp.ipynb #b063209d
+def test_neighbours_on_the_ring_are_taught_a_soft_answer_and_others_are_not():
+    images, objects = torch.rand(4, 3, 32, 32, generator=seeded()), torch.tensor([0, 1, 0, 1])
+    def loss(views, **kw): return siamvp_loss(tiny_siam(), images, objects, torch.tensor(views), seeded(), pairs=0, rotate=False, **kw)[0].item()
+    near, far, around = [5, 5, 6, 6], [5, 5, 7, 7], [0, 0, 23, 23]
+    assert loss(near) == loss(far) == loss(far, soft=.4) != loss(near, soft=.4)
+    assert loss(around, soft=.4) == loss(near, soft=.4) and loss(around, soft=.4, ring=30) == loss(far)   # the ring closes
 
 
 # %% nbs/11_siamvp.ipynb #9a9f77ac

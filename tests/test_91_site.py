@@ -59,18 +59,6 @@ def test_a_link_to_a_heading_is_in_small_letters_and_other_links_stay():
         '[a](#what-is-it) [b](00_a.ipynb#a-b) [c](https://d.e/#F) [g](h.ipynb)')
 
 
-# %% nbs/91_site.ipynb #2d333982
-def test_a_page_shows_what_is_exported_and_folds_what_is_claimed():
-    nb = book(('code', '#| default_exp a'), ('md', '# A\n`f`'), ('code', '#| export\ndef f(): pass'),
-              ('code', '#| test f does nothing\n#| slow\nassert f() is None'), ('code', '#| echo: false\nf()'))
-    shown = page(nb, '00_a', [Name('f', 'a', '00_a', 7, 'Nothing.')]).cells
-    assert [c.cell_type for c in shown] == ['markdown', 'markdown', 'code', 'code', 'code']
-    assert 'id="a.f"' in shown[1].source and 'href="source/a.html#L-7"' in shown[1].source
-    assert shown[2].source == 'def f(): pass' and not shown[2].metadata.get('tags')
-    assert shown[3].metadata.tags == ['hide-cell'] and shown[3].metadata.mystnb.code_prompt_show == 'Claim: f does nothing'
-    assert shown[4].metadata.tags == ['remove-input'] and '#|' not in ''.join(c.source for c in shown)
-
-
 # %% nbs/91_site.ipynb #efe61bd6
 def test_the_index_leads_to_chapter_and_source():
     text = names_page([Name('f', 'a', '00_a', 7, 'x | y')], 'ssr_nb')
@@ -93,6 +81,18 @@ def test_a_frozen_widget_holds_the_answer_of_every_combination_and_equal_ones_on
     pictures = [base64.b64decode(found['blobs'][row[0]['blob']]) for row in found['tables'][0]['rows']]
     assert [p[0] for p in pictures] == [5, 6, 7, 6, 7, 8] and len(set(found['blobs'])) == len(found['blobs']) == 5
     assert found['state']['a'] == 1 and (widget.a, widget.b) == (1, 2) and found['idle'] == ['c']
+
+
+# %% nbs/91_site.ipynb #2d333982
+def test_a_page_shows_what_is_exported_and_folds_what_is_claimed():
+    nb = book(('code', '#| default_exp a'), ('md', '# A\n`f`'), ('code', '#| export\ndef f(): pass'),
+              ('code', '#| test f does nothing\n#| slow\nassert f() is None'), ('code', '#| echo: false\nf()'))
+    shown = page(nb, '00_a', [Name('f', 'a', '00_a', 7, 'Nothing.')]).cells
+    assert [c.cell_type for c in shown] == ['markdown', 'markdown', 'code', 'code', 'code']
+    assert 'id="a.f"' in shown[1].source and 'href="source/a.html#L-7"' in shown[1].source
+    assert shown[2].source == 'def f(): pass' and not shown[2].metadata.get('tags')
+    assert shown[3].metadata.tags == ['hide-cell'] and shown[3].metadata.mystnb.code_prompt_show == 'Claim: f does nothing'
+    assert shown[4].metadata.tags == ['remove-input'] and '#|' not in ''.join(c.source for c in shown)
 
 
 # %% nbs/91_site.ipynb #3f22b852
