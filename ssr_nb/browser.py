@@ -6,8 +6,9 @@
 __all__ = ['BROWSERS', 'FLAGS', 'NO_WEBGL', 'PIXELS', 'SETTINGS', 'READY', 'FAILED', 'EXECUTE', 'WIDGET', 'FORMULAS', 'CLOCK',
            'find_browser', 'launch', 'open_browser', 'outside', 'Tab', 'shown', 'expect_picture', 'expect', 'Server',
            'free_port', 'answers', 'serve', 'wait_for', 'write_settings', 'serve_lab', 'open_notebook', 'run_all',
-           'in_kernel', 'without_claims', 'close_notebook', 'open_saved', 'array_in_kernel', 'press', 'panel',
-           'widget_outputs', 'widget_notebooks', 'page_flaws', 'key_to_picture', 'pictures_a_second', 'latency']
+           'in_kernel', 'without_claims', 'lighter', 'close_notebook', 'open_saved', 'array_in_kernel', 'press',
+           'panel', 'widget_outputs', 'widget_notebooks', 'page_flaws', 'key_to_picture', 'pictures_a_second',
+           'latency']
 
 # %% ../nbs/92_browser.ipynb #9ad28e82
 import contextlib
@@ -86,7 +87,7 @@ class Tab:
     "A page that notes what it asks for and what goes wrong in it."
     def __init__(self, browser, **options):
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(60_000)
+        self.context.set_default_timeout(120_000)
         self.page = self.context.new_page()
         self.requests, self.errors = [], []
         self.context.on('request', lambda r: self.requests.append(r.url))
@@ -130,7 +131,7 @@ def shown(
 def expect_picture(
     locator,               # Playwright's Locator of an <img> or a <canvas>
     expected: np.ndarray,  # (H, W), (H, W, 3) or (H, W, 4), 0 to 255
-    within: float = 10.0,  # seconds
+    within: float = 30.0,  # seconds
     tolerance: int = 1,    # of 255, at every pixel
 ):
     "Wait until the page shows this picture, or AssertionError."
@@ -151,7 +152,7 @@ def expect_picture(
 def expect(
     ask,                   # () -> value, asked again and again
     value,                 # what it should come to
-    within: float = 10.0,  # seconds
+    within: float = 30.0,  # seconds
 ):
     "Wait until ask() gives this value, or AssertionError."
     end = time.monotonic() + within
@@ -187,7 +188,7 @@ def serve(
     command: list[str],     # with {port} and {token} to be filled in
     alive: str,             # a path that answers once the server is up
     env: dict[str, str],    # environment, added to ours
-    within: float = 90.0,   # seconds to come up
+    within: float = 180.0,  # seconds to come up
 ) -> Iterator[Server]:
     "Run a server until the end of the block."
     port, token = free_port(), secrets.token_hex(16)
@@ -321,15 +322,26 @@ def in_kernel(
 # %% ../nbs/92_browser.ipynb #806f1147
 def without_claims(
     notebook: Path,  # rewritten in place
-    *waiting: str,   # drop the cells with these words, too
 ):
     "Drop the cells `#| test …`; the imports that claims share stay."
     def stays(cell):
-        source = ''.join(cell['source'])
-        return cell['cell_type'] != 'code' or not (
-            source.startswith('#| test ') or any(w in source for w in waiting))
+        return not ''.join(cell['source']).startswith('#| test ')
     found = json.loads(notebook.read_text())
     found['cells'] = [cell for cell in found['cells'] if stays(cell)]
+    notebook.write_text(json.dumps(found))
+
+def lighter(
+    notebook: Path,           # rewritten in place
+    changes: dict[str, str],  # words that its code holds once: other words
+):
+    "Shorten the work of a notebook. ValueError if it changed meanwhile."
+    found = json.loads(notebook.read_text())
+    code = [c for c in found['cells'] if c['cell_type'] == 'code']
+    for old, new in changes.items():
+        held = [c for c in code if old in ''.join(c['source'])]
+        if len(held) != 1: raise ValueError(
+            f'{notebook.name}: {len(held)} cells with {old!r}, expected one')
+        held[0]['source'] = ''.join(held[0]['source']).replace(old, new)
     notebook.write_text(json.dumps(found))
 
 # %% ../nbs/92_browser.ipynb #ef80d31a

@@ -6,14 +6,15 @@
 __all__ = ['WIDGET', 'HELD', 'MODEL_JS', 'THAW_JS', 'LIVE', 'PARTS', 'SETTINGS', 'STYLE', 'Name', 'definitions', 'chapters',
            'public_names', 'package', 'directives', 'fold', 'marker', 'link_names', 'link_headings', 'page',
            'code_cells', 'live_cells', 'source_page', 'names_page', 'Table', 'own_state', 'ask', 'freeze',
-           'live_script', 'live_viewer', 'live_explorer', 'toctree', 'contents', 'mathjax', 'write_pages',
-           'write_sources', 'build_site', 'Anchors', 'dead_links', 'docs', 'write_template', 'app_command',
-           'app_environment', 'app']
+           'live_script', 'live_viewer', 'site_matches', 'caption_rule', 'live_explorer', 'toctree', 'contents',
+           'mathjax', 'write_pages', 'write_sources', 'build_site', 'Anchors', 'dead_links', 'docs', 'write_template',
+           'app_command', 'app_environment', 'app']
 
 # %% ../nbs/91_site.ipynb #e307efd0
 import argparse
 import ast
 import configparser
+import functools
 import html
 import itertools
 import json
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib.util import find_spec
@@ -42,7 +43,9 @@ from pygments.lexers import PythonLexer
 
 from .mesh import Mesh, icosphere
 from .shapes import make_shape
-from .widgets import MeshViewer, SimilarityExplorer, built_in_matches
+from .widgets import (ExplorerState, Matches, MeshViewer,
+                            SimilarityExplorer, built_in_matches, cell_words,
+                            explore, judge_row)
 
 # %% ../nbs/91_site.ipynb #40ecf627
 @dataclass(frozen=True)
@@ -269,6 +272,7 @@ class Table:
     "Answers of a widget at every combination of a few values."
     axes: dict[str, Sequence]   # values of the traits that a reader moves
     answers: tuple[str, ...]    # traits that Python computes from them
+    rule: Callable | None = None  # values -> answers; None: ask the widget
 
 HELD = 'layout', 'tabbable', 'tooltip', 'comm'
 
@@ -288,6 +292,9 @@ def ask(
     start = {name: getattr(widget, name) for name in table.axes}
     rows = []
     for values in itertools.product(*table.axes.values()):
+        if table.rule:
+            rows.append(list(table.rule(*values)))
+            continue
         with widget.hold_trait_notifications():
             for name, value in zip(table.axes, values):
                 setattr(widget, name, value)
@@ -400,10 +407,32 @@ def live_viewer() -> dict:  # frozen
     return freeze(viewer, [Table(axes, ('soft', 'colors', 'arrows',
                                         'caption'))])
 
+# %% ../nbs/91_site.ipynb #936a9c9e
+@functools.cache
+def site_matches() -> Matches:
+    "One built-in object, unlabeled, against two labeled ones."
+    return built_in_matches(unlabeled=1)
+
+def caption_rule(
+    matches: Matches,
+    thresholds: Sequence,   # values of τ
+) -> Callable:              # row, column, τ -> [caption]
+    "What `SimilarityExplorer` says, without drawing anything."
+    rules = {t: explore(matches, ExplorerState(threshold=t)).rule
+             for t in thresholds}
+    def said(row, column, threshold):
+        S, rotated = matches.similarity[row, 0], matches.rotated[row, 0]
+        verdict = judge_row(S, rotated, threshold)
+        state = ExplorerState(0, row, column, threshold)
+        return [f'{cell_words(matches, state, verdict)} {rules[threshold]}']
+    return said
+
 # %% ../nbs/91_site.ipynb #2def9980
-def live_explorer() -> dict:  # frozen
+def live_explorer(
+    matches: Matches | None = None,  # None: those of `site_matches`
+) -> dict:                           # frozen
     "One object, unlabeled, against two labeled ones."
-    matches = built_in_matches(unlabeled=1)
+    matches = matches or site_matches()
     explorer = SimilarityExplorer(matches, row=6., column=6.)
     images, _, views = matches.similarity.shape
     rows, columns = range(images), range(views)
@@ -414,14 +443,15 @@ def live_explorer() -> dict:  # frozen
         Table({'tilted': (False, True)}, ('heat',)),
         Table({'threshold': thresholds}, ('labels', 'confusion', 'chart')),
         Table({'row': rows, 'column': columns, 'threshold': thresholds},
-              ('caption',))])
+              ('caption',), caption_rule(matches, thresholds))])
 
 LIVE = {'MeshViewer': live_viewer, 'SimilarityExplorer': live_explorer}
 
 # %% ../nbs/91_site.ipynb #1032b6c1
 PARTS = {'The renderer': range(7), 'Objects and data': range(7, 10),
-         'Learning': range(10, 15), 'Hands on': (15, *range(18, 90)),
-         'Use': (16, 17), 'How the book is made': range(90, 100)}
+         'Learning': range(10, 15), 'Hands on': (15, 18), 'Use': (16, 17),
+         'What it is worth': range(19, 90),
+         'How the book is made': range(90, 100)}
 
 def toctree(
     pages: list[str],    # without their endings

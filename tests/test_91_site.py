@@ -33,7 +33,7 @@ def test_every_public_name_is_found_where_it_is_defined():
         lines = path.read_text().splitlines()
         for n in names:
             if n.module == path.stem: assert re.search(rf'\b{n.name}\b', lines[n.line - 1]), n
-    def listed(path): return ast.literal_eval(re.search(r'__all__ = (\[.*?\])', path.read_text(), re.S)[1])
+    def listed(path): return ast.literal_eval(re.search(r'__all__ = (\[.*?\])', path.read_text(), re.DOTALL)[1])
     defined = {n.name for n in names}
     for path in (ROOT/'ssr_nb').glob('[a-z]*.py'): assert set(listed(path)) <= defined
 
@@ -81,6 +81,18 @@ def test_a_frozen_widget_holds_the_answer_of_every_combination_and_equal_ones_on
     pictures = [base64.b64decode(found['blobs'][row[0]['blob']]) for row in found['tables'][0]['rows']]
     assert [p[0] for p in pictures] == [5, 6, 7, 6, 7, 8] and len(set(found['blobs'])) == len(found['blobs']) == 5
     assert found['state']['a'] == 1 and (widget.a, widget.b) == (1, 2) and found['idle'] == ['c']
+
+
+# %% nbs/91_site.ipynb #927ce98f
+def test_the_captions_of_the_frozen_explorer_are_those_of_the_living_one():
+    from ssr_nb.widgets import SimilarityExplorer, built_in_matches
+    matches = built_in_matches(unlabeled=1, steps=1)
+    frozen = live_explorer(matches)
+    axes, answers, rows = (frozen['tables'][-1][k] for k in ('axes', 'answers', 'rows'))
+    assert answers == ('caption',) and len(rows) == 24*24*5
+    for row, column, place in (0, 0, 0), (7, 20, 2), (23, 5, 4):
+        alive = SimilarityExplorer(matches, row=row, column=column, threshold=axes['threshold'][place])
+        assert rows[(row*24 + column)*5 + place] == [alive.caption]
 
 
 # %% nbs/91_site.ipynb #2d333982

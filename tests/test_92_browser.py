@@ -55,9 +55,20 @@ def test_a_chapter_without_claims_keeps_everything_else():
     import tempfile
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)/'a.ipynb'
-        notebook(path, '#| test\nimport math', '#| test one is one\nassert 1 == 1', 'x = 1', 'run.wait()')
-        without_claims(path, 'run.wait()')
+        notebook(path, '#| test\nimport math', '#| test one is one\nassert 1 == 1', 'x = 1')
+        without_claims(path)
         assert [c.source for c in nbformat.read(path, 4).cells] == ['#| test\nimport math', 'x = 1']
+
+
+# %% nbs/92_browser.ipynb #1c2a6e69
+def test_a_lighter_chapter_does_less_and_a_chapter_that_has_changed_is_noticed():
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'a.ipynb'
+        notebook(path, 'def f(steps=99): return steps', 'f()')
+        lighter(path, {'steps=99': 'steps=2'})
+        assert nbformat.read(path, 4).cells[0].source == 'def f(steps=2): return steps'
+        with pytest.raises(ValueError, match="a.ipynb: 0 cells with 'steps=99'"): lighter(path, {'steps=99': 'steps=3'})
 
 # %% nbs/92_browser.ipynb #71649662
 DIAL = '''
@@ -202,32 +213,33 @@ def test_the_mesh_in_the_browser_stands_where_the_renderer_sees_it(widgets):
 @pytest.mark.browser
 def test_every_control_has_a_name_a_focus_and_enough_contrast_in_both_themes(widgets):
     panels = widgets.page.get_by_test_id('panel')
-    for n in range(panels.count()):
-        part = panels.nth(n)
-        for role in ('slider', 'button', 'checkbox', 'radio', 'textbox'):
-            for control in part.get_by_role(role).all():
-                name = control.evaluate('e => e.ariaLabel || e.labels?.[0]?.textContent || e.textContent')
-                assert name.strip(), control.evaluate('e => e.outerHTML')
-        reachable = [c for c in part.locator('input, button, [tabindex]').all() if c.is_visible() and c.is_enabled()]
-        for control in reachable:
-            control.focus()
-            assert control.evaluate('e => e === document.activeElement')
-            assert control.evaluate('e => e.getAttribute("data-lm-suppress-shortcuts")') == 'true', control.evaluate('e => e.outerHTML')
-    CONTRAST = """element => {
+    CONTROLS = """found => found.map(e => {
+  e.focus();
+  return {html: e.outerHTML, name: (e.ariaLabel || e.labels?.[0]?.textContent || e.textContent).trim(),
+          focus: e === document.activeElement, keeps: e.getAttribute('data-lm-suppress-shortcuts') === 'true'};
+})"""
+    controls = panels.locator(':is(input, button, [tabindex]):visible:enabled').evaluate_all(CONTROLS)
+    assert len(controls) > 40
+    for control in controls: assert control['name'] and control['focus'] and control['keeps'], control
+    nameless = "panels => panels[0].insertAdjacentHTML('beforeend', '<input id=nameless type=checkbox>')"
+    panels.evaluate_all(nameless)
+    assert not panels.locator('#nameless').evaluate_all(CONTROLS)[0]['name']
+    widgets.page.evaluate('() => document.getElementById("nameless").remove()')
+    CONTRAST = """found => found.map(element => {
   const numbers = text => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(c => c/255).map(c => c <= .04045 ? c/12.92 : ((c + .055)/1.055)**2.4)
     .reduce((sum, c, i) => sum + c*[.2126, .7152, .0722][i], 0);
   let ground = element;
   while (ground && (numbers(getComputedStyle(ground).backgroundColor)[3] ?? 1) === 0) ground = ground.parentElement;
   const [a, b] = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(c => light(numbers(c))).sort();
-  return (Math.max(a, b) + .05)/(Math.min(a, b) + .05);
-}"""
+  return [element.textContent, (Math.max(a, b) + .05)/(Math.min(a, b) + .05)];
+})"""
     for theme in ('JupyterLab Dark', 'JupyterLab Light'):
         widgets.page.evaluate('theme => jupyterapp.commands.execute("apputils:change-theme", {theme})', theme)
         widgets.page.wait_for_function('light => document.body.dataset.jpThemeLight === light', arg=str('Light' in theme).lower())
-        texts = panels.locator(':is(span, output, figcaption, p, button):visible').all()
+        texts = panels.locator(':is(span, output, figcaption, p, button):visible').evaluate_all(CONTRAST)
         assert len(texts) > 20
-        for text in texts: assert text.evaluate(CONTRAST) > 4.5, (theme, text.text_content(), text.evaluate(CONTRAST))
+        for text, contrast in texts: assert contrast > 4.5, (theme, text, contrast)
     widgets.check()
 
 
@@ -328,7 +340,7 @@ def test_an_image_that_is_given_in_the_browser_becomes_the_mesh_of_the_network_a
         path = Path(folder)/'car.png'
         Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
         part.get_by_test_id('open_image').set_input_files(path)
-        expect_picture(part.get_by_test_id('sheet'), array_in_kernel(widgets, f'silhouette_sheet(taught.predict(load_image({str(path)!r})))'), within=20)
+        expect_picture(part.get_by_test_id('sheet'), array_in_kernel(widgets, f'silhouette_sheet(taught.predict(load_image({str(path)!r})))'), within=60)
     part.get_by_test_id('name').fill('my car')
     press(widgets, part.get_by_test_id('name'), 'Enter')
     press(widgets, part.get_by_test_id('kind-.obj'), 'ArrowRight')
@@ -351,16 +363,18 @@ def test_a_run_is_started_paused_continued_and_stopped_by_its_buttons(widgets):
     in_kernel(widgets, 'monitor.draw()')
     caption = lambda: part.get_by_test_id('caption').text_content()
     press(widgets, part.get_by_test_id('start'), 'Enter')
-    expect(lambda: caption().startswith('Running; iteration'), True, within=60)
+    expect(lambda: caption().startswith('Running; iteration'), True, within=180)
     press(widgets, part.get_by_test_id('pause'), 'Enter')
-    expect(lambda: caption().startswith('Paused; iteration'), True, within=20)
+    expect(lambda: caption().startswith('Paused; iteration'), True, within=60)
     step = in_kernel(widgets, 'monitor.run.iteration')
-    widgets.page.wait_for_timeout(1500)
+    frame = lambda: int(part.get_by_test_id('film').get_attribute('data-frame'))
+    then = frame()
+    expect(lambda: frame() >= then + 2, True)  # news have come twice since
     assert in_kernel(widgets, 'monitor.run.iteration') == step and f'iteration {step} of' in caption()
     press(widgets, part.get_by_test_id('start'), 'Enter')
-    expect(lambda: int(in_kernel(widgets, 'monitor.run.iteration')) > int(step), True, within=20)
+    expect(lambda: int(in_kernel(widgets, 'monitor.run.iteration')) > int(step), True, within=60)
     press(widgets, part.get_by_test_id('stop'), 'Enter')
-    expect(lambda: caption().startswith('Stopped;'), True, within=30)
+    expect(lambda: caption().startswith('Stopped;'), True, within=60)
     assert in_kernel(widgets, '(here/"browser"/"checkpoint.pt").exists()') == 'True'
     widgets.check()
 
@@ -403,7 +417,7 @@ def test_a_saved_notebook_shows_its_pictures_without_a_kernel(chromium, lab):
         pictures = tab.page.locator('.jp-OutputArea-output[data-mime-type="image/png"] img')
         pngs = [data for cell in json.loads((ROOT/'nbs'/name).read_text())['cells'] for output in cell.get('outputs', [])
                 for kind, data in output.get('data', {}).items() if kind == 'image/png']
-        expect(pictures.count, len(pngs), within=20)
+        expect(pictures.count, len(pngs), within=60)
         for picture in pictures.all(): assert picture.evaluate('img => img.decode().then(() => img.naturalWidth)') > 50
         assert tab.page.evaluate('() => jupyterapp.shell.currentWidget.context.sessionContext.session') is None
         tab.check(but="null (reading 'kernel')")  # Jupyter's widget manager asks for the kernel that there is not
@@ -513,8 +527,9 @@ def test_the_mesh_viewer_of_the_site_turns_and_softens_without_python(chromium, 
 # %% nbs/92_browser.ipynb #a8727e36
 @pytest.mark.browser
 def test_the_matrix_of_the_site_shows_the_pair_of_a_cell_without_python(chromium, site):
-    from ssr_nb.widgets import built_in_matches, on_white
-    matches = built_in_matches(unlabeled=1)
+    from ssr_nb.site import site_matches
+    from ssr_nb.widgets import on_white
+    matches = site_matches()
     tab = Tab(chromium)
     tab.page.goto(f'file://{site}/15_widgets.html')
     explorer = panel(tab, 'matrix')
@@ -553,7 +568,7 @@ def test_the_app_shows_the_mesh_viewer_to_those_who_know_the_token(chromium, app
     start = tab.page.get_by_test_id('start')
     start.wait_for(); start.click()
     caption = panel(tab, 'film').get_by_test_id('caption')
-    expect(lambda: 'Running; iteration' in caption.text_content(), True, within=90)
+    expect(lambda: 'Running; iteration' in caption.text_content(), True, within=240)
     tab.page.get_by_test_id('stop').click()
-    expect(lambda: caption.text_content().startswith('Stopped;'), True, within=60)
+    expect(lambda: caption.text_content().startswith('Stopped;'), True, within=120)
     tab.check(); tab.context.close()
