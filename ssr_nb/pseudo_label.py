@@ -198,12 +198,14 @@ def object_similarity(
     images: Tensor,       # (n, K, 3, S, S) the images of n objects
     references: Tensor,   # (R, M, 3, S, S) all views of R labeled objects
     angle: float = 0.,    # degrees
-) -> Tensor:              # (n, K, M) P(same), mean over the R objects
+    best: bool = False,   # of the R objects, not their mean
+) -> Tensor:              # (n, K, M) P(same)
     "S of the paper, for whole objects; Ŝ with an angle."
     flat = viewpoint_similarity(siam, images.flatten(0, 1),
                                 references.flatten(0, 1), angle)
     shape = images.shape[:2] + references.shape[:2]
-    return flat.reshape(shape).mean(2)
+    table = flat.reshape(shape)
+    return table.amax(2) if best else table.mean(2)
 
 # %% ../nbs/12_pseudo_label.ipynb #22b5f5d2
 def mean_similarity(
@@ -211,12 +213,13 @@ def mean_similarity(
     images: Tensor,        # (n, K, 3, S, S)
     references: Tensor,    # (R, M, 3, S, S)
     angles: list[float],   # degrees
+    best: bool = False,    # of the R objects, not their mean
 ) -> Tensor:               # (n, K, M)
     "Geometric mean of S over rotations of both sides."
-    if len(angles) == 1:
-        return object_similarity(siam, images, references, angles[0])
-    logs = [object_similarity(siam, images, references, angle)
-            .clamp_min(1e-6).log() for angle in angles]
+    tables = [object_similarity(siam, images, references, angle, best)
+              for angle in angles]
+    if len(tables) == 1: return tables[0]
+    logs = [table.clamp_min(1e-6).log() for table in tables]
     return torch.stack(logs).mean(0).exp()
 
 # %% ../nbs/12_pseudo_label.ipynb #94f0a72a
@@ -233,6 +236,7 @@ def pseudo_label(
     evidence: Tensor | float = 1.,   # (n, K, M) factor of S and Ŝ
     tour_weight: float = 10.,        # β
     trust: float = 1.,               # share of the objects that tour labels
+    best: bool = False,              # the best of the R objects, not the mean
 ) -> Tensor:                         # (n, K) viewpoint number, or -1
     "Viewpoints that a rule believes. InputError for an unknown rule."
     if rule not in RULES:
@@ -241,9 +245,10 @@ def pseudo_label(
     if rule == 'classifier':
         return label_by_confidence(siam.probabilities(images), sure)
     angles = [k*rotation for k in range(2*rotations)]
-    S = mean_similarity(siam, images, references, angles[::2])*evidence
+    both = siam, images, references
+    S = mean_similarity(*both, angles[::2], best)*evidence
     if rule == 'confidence': return label_by_confidence(S, sure)
-    rotated = mean_similarity(siam, images, references, angles[1::2])*evidence
+    rotated = mean_similarity(*both, angles[1::2], best)*evidence
     if rule == 'joint': return label_jointly(S, rotated)
     if rule == 'tour':
         return label_by_tour(S, rotated, images, tour_weight, trust)

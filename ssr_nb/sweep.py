@@ -8,7 +8,7 @@ __all__ = ['METHODS', 'ABLATIONS', 'COLUMNS', 'KEY', 'Case', 'make_case', 'table
            'ray_results', 'sweep', 'cell_scores', 'cell_mean', 'with_spread', 'row_categories', 'results_table',
            'paired_gap', 'gap_table', 'label_table']
 
-# %% ../nbs/15_sweep.ipynb #a330f13b
+# %% ../nbs/15_sweep.ipynb #739a14f1
 import csv
 import io
 import math
@@ -22,7 +22,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .data import load_split
-from .evaluate import PUBLISHED, evaluate_run, gap_closed, read_evaluation, read_run
+from .evaluate import evaluate_run, gap_closed, read_evaluation
 from .mesh import InputError
 from .train import PRESETS, SSRConfig, fit, write_text
 
@@ -36,15 +36,24 @@ METHODS = {
     'joint': dict(rule='joint', references='all'),
     'mirror': dict(siam_mirror=True),
     'scale_shift': dict(siam_scale=.2, siam_shift=.1),
-    'oracle': dict(rule='oracle')}
+    'oracle': dict(rule='oracle'),
+    'softras_chosen': dict(method='softras', choice='coverage')}
 ABLATIONS = {
     'best': {},
     'best_without_tour': dict(rule='joint'),
     'best_without_pseudo': dict(siam_pseudo=0),
     'best_without_trust': dict(tour_trust=1.),
     'best_without_rotations': dict(rotations=1),
-    'best_with_render': dict(render_weight=10.),
-    'best_with_mirror': dict(siam_mirror=True)}
+    'best_without_render': dict(render_weight=0.),
+    'best_without_share': dict(labeled_share=.5),
+    'best_one_reference': dict(references='one'),
+    'best_of_references': dict(references='best'),
+    'best_with_mirror': dict(siam_mirror=True),
+    'best_with_scale_shift': dict(siam_scale=.2, siam_shift=.1),
+    'best_with_drawn': dict(siam_drawn=1),
+    'best_with_soft': dict(siam_soft=.3),
+    'best_with_teacher': dict(teacher=.98),
+    'best_chosen': dict(choice='coverage')}
 
 # %% ../nbs/15_sweep.ipynb #11956960
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@
 # %% auto #0
 __all__ = ['METHODS', 'RANGES', 'SMALL', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTERS', 'NETWORKS', 'SSRConfig', 'check_config',
            'process_rank', 'average_gradients', 'mean_of_processes', 'MeanOverProcesses', 'SharedBatchNorm',
-           'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized', 'mixed', 'draw_batch',
-           'softras_step', 'labeled_pool', 'pseudo_pool', 'siamvp_pool', 'siamvp_step', 'believed', 'relabel',
-           'validate', 'advance', 'fingerprint', 'run_state', 'same_setting', 'shown', 'read_checkpoint',
-           'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_text', 'write_run', 'best_model',
-           'open_run', 'lock_run', 'fit', 'loop', 'finished']
+           'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized', 'mixed',
+           'pseudo_count', 'draw_batch', 'softras_step', 'whole_pool', 'labeled_pool', 'pseudo_pool', 'draw_objects',
+           'drawn_pool', 'siamvp_pool', 'follow', 'siamvp_step', 'believed', 'relabel', 'validate', 'advance',
+           'fingerprint', 'run_state', 'same_setting', 'shown', 'read_checkpoint', 'check_settings', 'same_form',
+           'adam_form', 'misfit', 'restore', 'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit',
+           'loop', 'finished']
 
 # %% ../nbs/13_train.ipynb #d0390f46
+import copy
 import csv
 import importlib
 import io
@@ -32,12 +34,13 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .data import Split, choose_labeled
-from .mesh import InputError, atomic_write
+from .data import Split, choose_covering, choose_labeled
+from .mesh import InputError, Mesh, atomic_write
 from .pseudo_label import (RULES, label_quality, pseudo_label,
                                 render_agreement, sample_pairs)
 from .reconstruct import (ReconstructionLoss, Reconstructor,
                                 reconstruction_iou)
+from .render import render_views
 from .siamvp import (SiamVP, ViewpointClassifier, add_mirrored,
                            classifier_loss, feature_side, mirrored_views,
                            pair_accuracy, siamvp_loss)
@@ -48,9 +51,13 @@ class SSRConfig:
     "Every choice of a training run; in brackets, where it comes from."
     method: Literal['ssr', 'softras'] = 'ssr'  # softras: labeled images only
     labeled: int = 2              # N objects with viewpoints; 0: all (Table 2)
+    # which: at random, or those that cover the others best (chapter 09)
+    choice: Literal['random', 'coverage'] = 'random'
     seed: int = 0                 # of weights, labeled objects and batches
     iterations: int = 200_000     # paper: 1000 epochs of 200 (§4.2)
     batch: int = 64               # image pairs a SoftRas step (§4.2)
+    labeled_share: float | None = .5  # of it beside pseudo-labels (§3.2);
+                                      # none: by the numbers of images
     lr: float = 1e-4              # Adam's, of SoftRas (§4.2)
     decay_at: int = 150_000       # iteration from which lr and sigma × 0.3
     sigma: float = 1e-4           # edge softness, NDC² (SoftRas)
@@ -76,6 +83,9 @@ class SSRConfig:
     siam_first: int = 0           # its steps before SoftRas's first
     siam_mirror: bool = False     # labeled objects' mirror images as others
     siam_pseudo: int = 0          # pseudo-labeled objects among its pairs
+    siam_drawn: int = 0           # objects drawn by SoftRas among its pairs
+    siam_soft: float = 0.         # P(same) taught of neighbours on the ring
+    teacher: float = 0.           # SiamVP's moving average labels; 0: itself
     # §3.2: agreement, or confidence as in the listing; the others are ours
     rule: Literal['agreement', 'confidence', 'joint', 'tour', 'classifier',
                   'oracle'] = 'agreement'
@@ -85,7 +95,8 @@ class SSRConfig:
     tour_weight: float = 10.      # of a walk's length beside log S
     tour_trust: float = 1.        # share of objects it labels at first
     render_weight: float = 0.     # power of masks' IoU beside S and Ŝ
-    references: Literal['one', 'all'] = 'one'  # labeled objects compared with
+    # labeled objects compared with: one, or of all the mean or the best P
+    references: Literal['one', 'all', 'best'] = 'one'
     cycle: int = 400              # z, iterations between labelings (§4.3)
     gate: float = 1.              # SiamVP's accuracy needed to label (§3.2)
     # of the networks; the rasterizer is always float32
@@ -105,7 +116,7 @@ def check_config(
     least = dict(labeled=0, iterations=1, batch=2, level=0, width=1, hidden=1,
                  features=1, siam_size=16, siam_width=1, siam_features=1,
                  siam_pairs=0, siam_objects=2, siam_first=0, siam_pseudo=0,
-                 rotations=1, cycle=1, validate_every=1, patience=0,
+                 siam_drawn=0, rotations=1, cycle=1, validate_every=1, patience=0,
                  checkpoint_every=1, seed=0)
     for name, low in least.items():
         value = getattr(config, name)
@@ -114,12 +125,13 @@ def check_config(
                              f'{low}, got {value!r}')
     for name, (low, high) in RANGES.items():
         value = getattr(config, name)
-        if name == 'threshold' and value is None: continue
+        if name in ('threshold', 'labeled_share') and value is None: continue
         if not low <= value <= high:
             raise InputError(f'{name}: expected a number from {low:g} to '
                              f'{high:g}, got {value!r}')
     for name, known in (('method', METHODS), ('rule', (*RULES, 'oracle')),
-                        ('references', ('one', 'all')),
+                        ('references', ('one', 'all', 'best')),
+                        ('choice', ('random', 'coverage')),
                         ('precision', ('float32', 'bfloat16'))):
         if getattr(config, name) not in known:
             raise InputError(f'{name}: expected one of {known}, '
@@ -142,7 +154,7 @@ RANGES = dict(
     dist_eps=(1e-30, .499), laplacian=(0, 1e6), flatten=(0, 1e6),
     gate=(0, 1), threshold=(0, 1), rotation=(-360, 360), siam_scale=(0, .99),
     siam_shift=(0, 2), decay_at=(0, 1e12), tour_weight=(0, 1e6), tour_trust=(0, 1),
-    render_weight=(0, 1e3))
+    render_weight=(0, 1e3), labeled_share=(0, 1), siam_soft=(0, .99), teacher=(0, .9999))
 
 # %% ../nbs/13_train.ipynb #dde989e0
 SMALL = SSRConfig(
@@ -230,6 +242,7 @@ class Trainer:
     "The state of a run, and the steps that change it."
     model: Reconstructor
     siam: SiamVP
+    teacher: SiamVP     # SiamVP itself, or its moving average
     loss: ReconstructionLoss
     adam: torch.optim.Adam
     siam_adam: torch.optim.Adam
@@ -248,8 +261,10 @@ class Trainer:
                             torch.tensor(val.voxels).bool())
         self.viewpoints = train.viewpoints.to(device)
         count, views = self.images.shape[:2]
-        self.labeled = choose_labeled(count, config.labeled or count,
-                                      config.seed)
+        wanted = config.labeled or count
+        self.labeled = (choose_covering(train.images, wanted)
+                        if config.choice == 'coverage' else
+                        choose_labeled(count, wanted, config.seed))
         self.unlabeled = complement(self.labeled, count)
         self.known = torch.arange(views).expand(len(self.labeled), views)
         self.pseudo = torch.full((len(self.unlabeled), views), -1)
@@ -257,8 +272,11 @@ class Trainer:
         self.iteration, self.seconds, self.rows = 0, 0., []
         self.best_iou, self.best_iteration, self.best = -1., 0, {}
         self.recent = {}      # sums since the last row of the log
+        self.drawn = torch.zeros(0)
         if config.method == 'ssr':
             self.siam_images = resized(self.images, config.siam_size)
+            few = min(8, len(self.unlabeled)) if config.siam_drawn else 0
+            self.drawn = torch.zeros_like(self.siam_images[:few])
             if config.siam_mirror:
                 self.mirror = mirrored_views(self.viewpoints)
 
@@ -286,6 +304,7 @@ def build_networks(
     if c.compile:   # kernels fused and, on CUDA, replayed as one graph
         for network in (run.model, run.siam.twin):
             network.compile(mode='reduce-overhead')
+    run.teacher = copy.deepcopy(run.siam) if c.teacher else run.siam
     run.adam = torch.optim.Adam(run.model.parameters(), c.lr, fused=True)
     run.siam_adam = torch.optim.Adam(run.siam.parameters(), c.siam_lr,
                                      fused=True)
@@ -319,17 +338,29 @@ def mixed(
     return torch.autocast(torch.device(run.device).type, torch.bfloat16,
                           enabled=run.config.precision == 'bfloat16')
 
+# %% ../nbs/13_train.ipynb #3b9d604c
+def pseudo_count(
+    run: Trainer,
+) -> int:           # at most the batch
+    "How many pairs of a batch come from pseudo-labeled objects."
+    c, known = run.config, run.pseudo >= 0
+    if not (known.sum(1) >= 2).any(): return 0
+    share = c.labeled_share
+    if share is None: share = run.known.numel()/(run.known.numel()
+                                                 + known.sum().item())
+    return int((1 - share)*c.batch)
+
 # %% ../nbs/13_train.ipynb #3b78177a
 def draw_batch(
     run: Trainer,
 ) -> tuple[Tensor, Tensor]:   # images (2, B, 4, S, S) uint8, views (2, B)
     "Pairs of labeled images, and of pseudo-labeled ones if there are any."
-    count = run.config.batch
-    half = count//2 if ((run.pseudo >= 0).sum(1) >= 2).any() else 0
-    sources = [(run.labeled, run.known, count - half)]
-    if half: sources.append((run.unlabeled, run.pseudo, half))
+    guessed = pseudo_count(run)
+    sources = [(run.labeled, run.known, run.config.batch - guessed),
+               (run.unlabeled, run.pseudo, guessed)]
     images, views = [], []
     for members, labels, n in sources:
+        if not n: continue
         objects, shown, seen = sample_pairs(labels, n, run.generator)
         images.append(run.images[members[objects], shown])
         views.append(seen)
@@ -360,25 +391,29 @@ def softras_step(
     return mean_of_processes(loss.detach())
 
 # %% ../nbs/13_train.ipynb #56d96f75
+def whole_pool(
+    images: Tensor,                    # (n, K, 3, S, S) uint8
+) -> tuple[Tensor, Tensor, Tensor]:    # images (B, 3, S, S) float,
+                                       # objects (B,), views (B,)
+    "All views of some objects."
+    count, views = images.shape[:2]
+    numbers = [torch.arange(n, device=images.device) for n in (count, views)]
+    return (images.flatten(0, 1).float()/255,
+            numbers[0].repeat_interleave(views), numbers[1].repeat(count))
+
 def labeled_pool(
     run: Trainer,
     most: int,                         # objects
-) -> tuple[Tensor, Tensor, Tensor]:    # images (B, 3, S, S) float,
-                                       # objects (B,), views (B,)
+) -> tuple[Tensor, Tensor, Tensor]:    # as of whole_pool
     "All views of random labeled objects."
     order = torch.randperm(len(run.labeled), generator=run.generator)
-    images = run.siam_images[run.labeled[order[:most]]]
-    count, views = images.shape[:2]
-    objects = torch.arange(count, device=run.device)
-    return (images.flatten(0, 1).float()/255,
-            objects.repeat_interleave(views),
-            torch.arange(views, device=run.device).repeat(count))
+    return whole_pool(run.siam_images[run.labeled[order[:most]]])
 
 # %% ../nbs/13_train.ipynb #a460f526
 def pseudo_pool(
     run: Trainer,
     most: int,                         # objects
-) -> tuple[Tensor, Tensor, Tensor]:    # as of labeled_pool
+) -> tuple[Tensor, Tensor, Tensor]:    # as of whole_pool
     "Labeled views of random objects with labels for half their images."
     known = run.pseudo >= 0
     usable = (known.float().mean(1) >= .5).nonzero()[:, 0]
@@ -389,17 +424,58 @@ def pseudo_pool(
     return (images.float()/255, objects.to(run.device),
             run.pseudo[members, shown].to(run.device))
 
+# %% ../nbs/13_train.ipynb #97fd7ea5
+@torch.no_grad()
+def draw_objects(
+    run: Trainer,
+):
+    "Predict some unlabeled objects and draw them from all viewpoints."
+    chosen = torch.randperm(len(run.unlabeled), generator=run.generator)
+    shown = torch.randint(run.images.shape[1], (len(run.drawn),),
+                          generator=run.generator)
+    images = run.images[run.unlabeled[chosen[:len(run.drawn)]], shown]
+    run.model.eval()
+    meshes = run.model(images.float()/255).float()
+    run.model.train()
+    pictures = torch.stack([
+        render_views(Mesh(m.cpu(), run.model.faces.cpu()),
+                     run.viewpoints.cpu(), images.shape[-1], supersample=2,
+                     half_angle=run.config.half_angle) for m in meshes])
+    run.drawn = resized(pictures, run.config.siam_size).to(run.device)
+
+def drawn_pool(
+    run: Trainer,
+    most: int,                         # objects
+) -> tuple[Tensor, Tensor, Tensor]:    # as of whole_pool
+    "All views of random objects that SoftRas has drawn."
+    order = torch.randperm(len(run.drawn), generator=run.generator)
+    return whole_pool(run.drawn[order[:most]])
+
+# %% ../nbs/13_train.ipynb #06b2d22a
 def siamvp_pool(
     run: Trainer,
-) -> tuple[Tensor, Tensor, Tensor]:    # as of labeled_pool
+) -> tuple[Tensor, Tensor, Tensor]:    # as of whole_pool
     "What a step of SiamVP learns from."
-    c = run.config
+    c, pools = run.config, []
     pool = labeled_pool(run, c.siam_objects)
-    if c.siam_pseudo:
-        more = pseudo_pool(run, c.siam_pseudo)
+    if c.siam_pseudo: pools.append(pseudo_pool(run, c.siam_pseudo))
+    if c.siam_drawn and run.iteration >= c.cycle:
+        pools.append(drawn_pool(run, c.siam_drawn))
+    for more in pools:
         more = more[0], more[1] + pool[1].max() + 1, more[2]
         pool = tuple(torch.cat(parts) for parts in zip(pool, more))
     return add_mirrored(*pool, run.mirror) if c.siam_mirror else pool
+
+# %% ../nbs/13_train.ipynb #3915b6aa
+@torch.no_grad()
+def follow(
+    teacher: nn.Module,
+    network: nn.Module,   # of the same form
+    inertia: float,       # share of the teacher that stays
+):
+    "Move the teacher's weights towards the network's."
+    torch._foreach_lerp_(list(teacher.parameters()),
+                         list(network.parameters()), 1 - inertia)
 
 # %% ../nbs/13_train.ipynb #6bb0c3c8
 def siamvp_step(
@@ -413,11 +489,12 @@ def siamvp_step(
             if c.rule == 'classifier' else
             siamvp_loss(run.siam, images, objects, views, run.generator,
                         c.siam_pairs, c.siam_rotate, c.siam_scale,
-                        c.siam_shift))
+                        c.siam_shift, c.siam_soft, len(run.viewpoints)))
     run.siam_adam.zero_grad()
     loss.backward()
     average_gradients(run.siam)
     run.siam_adam.step()
+    if c.teacher: follow(run.teacher, run.siam, c.teacher)
     return loss.detach(), accuracy
 
 # %% ../nbs/13_train.ipynb #b95ea588
@@ -434,8 +511,9 @@ def believed(
     grown = run.iteration/c.iterations
     trust = c.tour_trust + (1 - c.tour_trust)*grown
     return pseudo_label(
-        run.siam, run.siam_images[members], references, c.rule, c.threshold,
-        c.rotation, c.rotations, evidence, c.tour_weight, trust)
+        run.teacher, run.siam_images[members], references, c.rule,
+        c.threshold, c.rotation, c.rotations, evidence, c.tour_weight, trust,
+        c.references == 'best')
 
 # %% ../nbs/13_train.ipynb #82974b71
 @torch.no_grad()
@@ -448,13 +526,13 @@ def relabel(
         run.pseudo = run.known[:1].expand(len(run.unlabeled), -1).clone()
         return
     images, objects, views = labeled_pool(run, 8)
-    accuracy = (classifier_loss(run.siam, images, views)[1].item()
+    accuracy = (classifier_loss(run.teacher, images, views)[1].item()
                 if c.rule == 'classifier'
-                else pair_accuracy(run.siam, images, objects, views))
+                else pair_accuracy(run.teacher, images, objects, views))
     run.recent['gate_accuracy'] = accuracy
     order = torch.randperm(len(run.labeled), generator=run.generator)
     if accuracy < c.gate or not len(run.unlabeled): return
-    chosen = order if c.references == 'all' else order[:1]
+    chosen = order[:1] if c.references == 'one' else order
     references = run.siam_images[run.labeled[chosen]]
     run.pseudo = in_shares(lambda rows: believed(run, rows, references),
                            run.pseudo.to(run.device, copy=True)*0)
@@ -498,7 +576,9 @@ def advance(
         parts['siam_loss'], parts['siam_accuracy'] = siamvp_step(run)
     parts['loss'] = softras_step(run)
     run.iteration += 1
-    if c.method == 'ssr' and run.iteration % c.cycle == 0: relabel(run)
+    if c.method == 'ssr' and run.iteration % c.cycle == 0:
+        relabel(run)
+        if len(run.drawn): draw_objects(run)
     for k, v in parts.items(): run.recent[k] = run.recent.get(k, 0.) + v
     run.recent['steps'] = run.recent.get('steps', 0) + 1
 
@@ -510,10 +590,10 @@ def fingerprint(
     return zlib.crc32(images[:, 0].cpu().contiguous().numpy())
 
 # %% ../nbs/13_train.ipynb #76ef4176
-FORMAT = 1  # of checkpoints
+FORMAT = 2  # of checkpoints
 COUNTERS = ('iteration', 'seconds', 'rows', 'best_iou', 'best_iteration',
-            'best', 'recent', 'pseudo')
-NETWORKS = 'model', 'siam', 'adam', 'siam_adam'
+            'best', 'recent', 'pseudo', 'drawn')
+NETWORKS = 'model', 'siam', 'teacher', 'adam', 'siam_adam'
 
 def run_state(
     run: Trainer,

@@ -113,6 +113,7 @@ def test_the_mean_over_references_is_the_mean_of_single_ones():
     single = [object_similarity(siam, images, r[None]) for r in references]
     assert both.shape == (2, 3, 4)
     assert_close(both, (single[0] + single[1])/2)
+    assert_close(object_similarity(siam, images, references, best=True), single[0].maximum(single[1]))
     assert_close(single[1][1], viewpoint_similarity(siam, images[1], references[1]))
 
 

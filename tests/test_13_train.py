@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.data import Split
-from ssr_nb.mesh import InputError
+from ssr_nb.mesh import InputError, Mesh
 from ssr_nb.reconstruct import Reconstructor, reconstruction_iou
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape
@@ -34,7 +34,8 @@ def built_in(category='plane', count=6, seed=0, split='train'):
 # %% nbs/13_train.ipynb #1e3ffc10
 def test_an_impossible_choice_is_named():
     for field, value in dict(batch=1, lr=0., rule='luck', labeled=-1, dist_eps=1., method='magic', iterations=.5, gate=float('nan'),
-                             threshold=7., laplacian=float('nan'), siam_kernels=(40, 7, 4), rotations=0, render_weight=1.).items():
+                             threshold=7., laplacian=float('nan'), siam_kernels=(40, 7, 4), rotations=0, render_weight=1.,
+                             choice='mine', labeled_share=2., siam_soft=1., teacher=1., siam_drawn=-1).items():
         with pytest.raises(InputError, match=f'^{field}: expected'): SSRConfig(**{field: value})
     with pytest.raises(InputError, match='labeled: ssr needs 2'): SSRConfig(labeled=1)
     assert SSRConfig(method='softras', labeled=1).labeled == 1
@@ -61,6 +62,38 @@ def test_pseudo_labeled_objects_and_mirror_images_join_siamvp_s_pairs():
     assert len(images) == 2*(2*24 + 20) and objects.unique().tolist() == [0, 1, 2, 3, 4, 5]
     assert views[objects == 2].tolist() == list(range(19, -1, -1))
     assert_close(images[objects == 2], run.siam_images[run.unlabeled[2], :20].float()/255)
+
+
+# %% nbs/13_train.ipynb #8d616845
+def test_drawn_objects_join_after_the_first_cycle_and_their_viewpoints_are_right():
+    class Known(Reconstructor):
+        def forward(self, images): return self.truth.expand(len(images), -1, -1)
+    run = Trainer(built_in(), built_in(count=1), replace(tiny, siam_drawn=3, siam_size=32))
+    assert len(siamvp_pool(run)[0]) == 2*24 and run.drawn.shape == (4, 24, 3, 32, 32)
+    plane = make_shape('plane', torch.Generator().manual_seed(3))
+    run.model = Known(level=0); run.model.truth, run.model.faces = plane.vertices, plane.faces
+    draw_objects(run); run.iteration = run.config.cycle
+    images, objects, views = siamvp_pool(run)
+    assert len(images) == (2 + 3)*24 and objects.unique().tolist() == list(range(5))
+    grey = render_views(Mesh(plane.vertices, plane.faces), viewpoint_ring(), supersample=2)
+    truth = resized(torch.as_tensor(grey)[None], 32)[0]/255
+    last = images[objects == 4], views[objects == 4]
+    assert_close(last[0], truth[last[1]])
+
+
+# %% nbs/13_train.ipynb #5bbe5ac0
+def test_a_teacher_follows_its_pupil_slowly_and_gives_the_labels():
+    run = Trainer(built_in(), built_in(count=1), replace(tiny, teacher=.75))
+    before = run.teacher.compare.weight.clone()
+    siamvp_step(run)
+    moved = run.siam.compare.weight
+    assert not moved.equal(before)
+    assert_close(run.teacher.compare.weight, .75*before + .25*moved)
+    torch.nn.init.constant_(run.siam.compare.bias, 100.)     # the pupil sees the same viewpoint everywhere
+    relabel(run)
+    assert run.recent['gate_accuracy'] != .5
+    plain = Trainer(built_in(), built_in(count=1), tiny)
+    assert plain.teacher is plain.siam
 
 
 # %% nbs/13_train.ipynb #f79f5ec6
@@ -106,6 +139,19 @@ def test_a_run_that_diverges_says_so():
     with pytest.raises(InputError, match='diverged after 0 iterations'): softras_step(run)
 
 
+# %% nbs/13_train.ipynb #a67b6bf9
+def test_the_labeled_share_of_a_batch_is_chosen_or_follows_the_numbers_of_images():
+    run = Trainer(built_in(), built_in(count=1), replace(tiny, batch=8))
+    assert pseudo_count(run) == 0
+    run.pseudo = torch.arange(24).expand(4, 24).clone()
+    for share, guessed in ((.5, 4), (1., 0), (0., 8), (.25, 6), (None, 5)):      # by numbers: 4 of 6 objects are pseudo-labeled
+        run.config = replace(run.config, labeled_share=share)
+        assert pseudo_count(run) == guessed
+        images, views = draw_batch(run)
+        originals = {i.numpy().tobytes() for i in run.images[run.labeled].flatten(0, 1)}
+        assert sum(i.numpy().tobytes() in originals for i in images[0]) == 8 - guessed and views.shape == (2, 8)
+
+
 # %% nbs/13_train.ipynb #47396282
 def test_a_pseudo_label_decides_the_viewpoint_it_is_trained_under():
     run = Trainer(built_in(), built_in(count=1), tiny)
@@ -130,10 +176,11 @@ def test_a_siamvp_below_the_gate_labels_nothing():
 # %% nbs/13_train.ipynb #964bfbe4
 def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit():
     train, val = built_in(), built_in(count=2, seed=9)
+    chosen = replace(tiny, teacher=.9, siam_drawn=1)
     with tempfile.TemporaryDirectory() as tmp:
-        whole = fit(train, val, tiny, f'{tmp}/whole', progress=False)
-        fit(train, val, replace(tiny, iterations=8), f'{tmp}/parts', progress=False)
-        parts = fit(train, val, tiny, f'{tmp}/parts', resume=True, progress=False)
+        whole = fit(train, val, chosen, f'{tmp}/whole', progress=False)
+        fit(train, val, replace(chosen, iterations=8), f'{tmp}/parts', progress=False)
+        parts = fit(train, val, chosen, f'{tmp}/parts', resume=True, progress=False)
         same = [Path(f'{tmp}/{run}/metrics.csv').read_text() for run in ('whole', 'parts')]
     assert same[0] == same[1] and len(same[0].splitlines()) == 4
     for a, b in zip(whole.model.state_dict().values(), parts.model.state_dict().values()): assert_close(a, b, atol=0, rtol=0)
@@ -203,7 +250,7 @@ def test_a_checkpoint_that_was_damaged_or_tampered_with_is_refused_whole():
             with pytest.raises(InputError, match=rf'checkpoint.pt: not a checkpoint \({part} '): restore(run, path)
             for k, v in run.model.state_dict().items(): assert_close(v, before[k], atol=0, rtol=0)
         torch.save(tampered(torch.load(io.BytesIO(whole), weights_only=True), format=lambda f: f - 1), path)
-        with pytest.raises(InputError, match='checkpoint format 0, this version reads 1'): restore(run, path)
+        with pytest.raises(InputError, match='checkpoint format 1, this version reads 2'): restore(run, path)
         state = torch.load(io.BytesIO(whole), weights_only=True)
         torch.save(state | {'config': state['config'] | {'seed': torch.zeros(1).expand(10**11)}}, path)
         with pytest.raises(InputError, match='written with other settings: seed a Tensor, now 3'): restore(run, path)
