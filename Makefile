@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+JOBS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-fast test-browser docs app latency lab sync clean
@@ -10,11 +11,11 @@ demo: $(VENV)/.run  ## SoftRas and SSR side by side on built-in shapes: demo/rep
 	$(BIN)/ssr_demo --out demo
 
 test: $(VENV)/.dev  ## every generated test, then every notebook top to bottom
-	$(BIN)/python -m pytest -q tests
-	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 nbs
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --durations=10 tests
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --durations=10 --nbmake --nbmake-timeout=900 nbs
 
 test-fast: $(VENV)/.dev  ## the generated tests that take seconds
-	$(BIN)/python -m pytest -q -m 'not slow' tests
+	$(BIN)/python -m pytest -q -n $(JOBS) -m 'not slow' tests
 
 test-browser: $(VENV)/.all  ## widgets, app and site, operated in a real browser
 	$(BIN)/python -m pytest -q -m browser --durations=10 tests

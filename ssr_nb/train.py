@@ -166,7 +166,8 @@ PRESETS = {
     'paper': SSRConfig(),
     'small': SMALL,
     'best': replace(SMALL, rule='tour', references='all', rotations=4,
-                    siam_first=300, siam_pseudo=2, tour_trust=.3, gate=.95)}
+                    siam_first=300, siam_objects=4, siam_pseudo=2, gate=.9,
+                    tour_trust=.3, render_weight=10., labeled_share=None)}
 
 # %% ../nbs/13_train.ipynb #435fff35
 def process_rank() -> tuple[int, int]:  # this process, number of processes

@@ -40,9 +40,13 @@ def test_a_table_fills_its_lines_are_kept_and_what_is_there_is_not_run_again():
         assert [r['method'] for r in rows] == ['softras', 'ssr', 'oracle'] and all(0 < r['test_iou'] < 1 for r in rows)
         assert rows[2]['share'] == rows[2]['right'] == 1 and rows[0]['share'] is None
         assert sweep(cases, f'{tmp}/no data', table, f'{tmp}/no runs', progress=False) == rows       # nothing is run
+        curves = read_curves(table)
+        assert [(c['method'], c['iteration']) for c in curves] == [(m, i) for m in ('oracle', 'softras', 'ssr') for i in ('2', '4')]
+        assert max(float(c['val_iou']) for c in curves if c['method'] == 'ssr') == pytest.approx(rows[1]['val_iou'], abs=1e-4)
         Path(table).write_text(text.splitlines()[0] + '\nlamp,ssr,2,0,4,.1,.1,4,,,,,1.0\n')          # our lines are lost
         again = sweep(cases, f'{tmp}/data', table, f'{tmp}/runs', processes=0, progress=False)       # the finished runs are not
         assert [r['test_iou'] for r in again] == [r['test_iou'] for r in rows] and len(read_results(table)) == 4
+        assert read_curves(table) == curves
         Path(table).write_text('category,method\nplane,ssr\n')
         with pytest.raises(InputError, match='no column best_at'): read_results(table)
 
