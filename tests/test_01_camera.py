@@ -125,6 +125,14 @@ def test_the_gradient_of_perspective_matches_finite_differences():
     assert torch.autograd.gradcheck(perspective, points)
 
 
+# %% nbs/01_camera.ipynb #20c09e71
+def test_parallel_rays_shrink_nothing():
+    points = torch.tensor([[.3, -.4, 2.], [.3, -.4, 20.]])
+    assert_close(orthographic(points, .5), torch.tensor([[.6, -.8, 2.], [.6, -.8, 20.]]))
+    for wrong in 0, -1., math.inf, math.nan:
+        with pytest.raises(InputError, match='half_width'): orthographic(points, wrong)
+
+
 # %% nbs/01_camera.ipynb #c8946bf4
 def test_a_size_is_one_whole_number_or_two():
     assert picture_size(64) == (64, 64) and picture_size((48, 64)) == (48, 64) == picture_size([48, 64])
@@ -173,14 +181,6 @@ def test_wrong_shapes_are_refused_by_name():
 def test_every_device_projects_alike(device):
     vertices, viewpoints = random_eyes(24, 7).float()*.2, viewpoint_ring()
     assert_close(project(vertices.to(device), viewpoints.to(device)).cpu(), project(vertices, viewpoints))
-
-
-# %% nbs/01_camera.ipynb #20c09e71
-def test_parallel_rays_shrink_nothing():
-    points = torch.tensor([[.3, -.4, 2.], [.3, -.4, 20.]])
-    assert_close(orthographic(points, .5), torch.tensor([[.6, -.8, 2.], [.6, -.8, 20.]]))
-    for wrong in 0, -1., math.inf, math.nan:
-        with pytest.raises(InputError, match='half_width'): orthographic(points, wrong)
 
 
 # %% nbs/01_camera.ipynb #770ba425

@@ -91,6 +91,42 @@ def test_an_import_of_a_later_module_is_found():
         assert late_imports(tmp) == sorted(wrong)
 
 
+# %% nbs/90_sync.ipynb #7ba5767c
+def test_the_names_of_a_cell_are_told_apart():
+    bound, now, called = cell_names('''
+import os.path as p
+from a import b
+def f(x, y=start): z = x; return g(z, p)
+class C(Base):
+    size: int = width
+    def m(self): return h(self.size)
+x = [e for e in rows] + list(map(lambda t: t + one, []))
+for k, v in x: print(k)
+print([w for e in x if (w := e)])
+''')
+    assert bound == {'p', 'b', 'f', 'C', 'x', 'k', 'v', 'w'}
+    assert {'start', 'Base', 'width', 'rows', 'one'} <= now and not now & {'g', 'h', 'z', 't', 'e', 'self'}
+    assert called == {'f': {'g', 'p'}, 'C': {'int', 'width', 'h'}}
+
+
+# %% nbs/90_sync.ipynb #749606d7
+def test_no_cell_needs_what_is_defined_only_further_down():
+    early = {nb.name: found for nb in sorted(get_config().config_path.glob('nbs/*.ipynb')) if (found := too_early(nb))}
+    assert early == {}, early
+
+
+# %% nbs/90_sync.ipynb #d9e4f135
+def test_a_claim_above_what_it_needs_or_calls_is_found():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        above = '#| test it is one\nassert all(f(x) for x in [1])', '#| export\ndef f(x): return g(x)', '#| export\ndef g(x): return x'
+        found = [too_early(notebook(Path(tmp)/'a.ipynb', *(above[k] for k in order))) for order in ((0, 1, 2), (1, 0, 2), (1, 2, 0), (0,))]
+        assert found == [[('#| test it is one', 'f')], [('#| test it is one', 'g')], [], []]
+        cells = '#| test\ndef shared(): return late()', 'print(len([]))\nlate = shared', 'late = len = 2'
+        assert too_early(notebook(Path(tmp)/'a.ipynb', *cells)) == []
+        assert too_early(notebook(Path(tmp)/'a.ipynb', *cells[:1], 'shared()', *cells[2:])) == [('shared()', 'late')]
+
+
 # %% nbs/90_sync.ipynb #4143c424
 def test_the_notebooks_stay_small():
     assert too_large(get_config().config_path) == []
