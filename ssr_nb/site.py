@@ -449,8 +449,8 @@ LIVE = {'MeshViewer': live_viewer, 'SimilarityExplorer': live_explorer}
 
 # %% ../nbs/91_site.ipynb #1032b6c1
 PARTS = {'The renderer': range(7), 'Objects and data': range(7, 10),
-         'Learning': range(10, 15), 'Hands on': (15, 18), 'Use': (16, 17),
-         'What it is worth': range(19, 90),
+         'Learning': range(10, 15), 'Hands on': ('15_widgets', 18),
+         'Use': (16, 17), 'What it is worth': ('15_sweep', *range(19, 90)),
          'How the book is made': range(90, 100)}
 
 def toctree(
@@ -466,7 +466,8 @@ def contents(
     stems: list[str],  # of all notebooks that have a number
 ) -> str:              # Markdown
     "The table of contents: the parts of the book and their chapters."
-    parts = {caption: [s for s in stems if int(s[:2]) in numbers]
+    parts = {caption: [s for s in stems
+                       if s in numbers or int(s[:2]) in numbers]
              for caption, numbers in PARTS.items()}
     parts['Reference'] = ['names']
     return '\n'.join(toctree(pages, caption)
@@ -502,6 +503,9 @@ STYLE = """
 .live { --jp-ui-font-color1: var(--pst-color-text-base);
   --jp-ui-font-color2: var(--pst-color-text-muted); overflow-x: auto; }
 html[data-theme=dark] .live .ssr { color-scheme: dark; }
+.live .ssr figure { margin: 0; text-align: left; }
+.live .ssr figcaption { color: var(--pst-color-text-muted); opacity: 1;
+  font: inherit; }
 @media (min-width: 992px) { #pst-header { display: none; }
   html { --pst-header-height: 0px; } }
 """

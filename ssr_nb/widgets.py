@@ -358,6 +358,7 @@ CSS = """
 .ssr canvas { display: block; image-rendering: pixelated; max-width: 100%;
   border-radius: 4px; touch-action: none; }
 .ssr canvas[tabindex] { image-rendering: auto; }
+.ssr canvas[data-testid=image] { background: white; }
 .ssr [hidden] { display: none; }
 .ssr p { margin: 8px 0; min-height: 1.4em;
   font-variant-numeric: tabular-nums; }
@@ -368,7 +369,7 @@ CSS = """
   max-width: 900px; }
 .ssr-controls > * { display: flex; align-items: center; gap: 8px;
   min-height: 28px; }
-.ssr-controls span { min-width: 76px; white-space: nowrap; }
+.ssr-controls span { min-width: 76px; }
 .ssr input { accent-color: var(--jp-brand-color1, #1976d2); }
 .ssr input[type=range] { flex: 1; min-width: 90px; }
 .ssr input[type=text] { flex: 1; font: inherit; padding: 2px 6px;
@@ -798,6 +799,13 @@ function oncePerFrame(act) {
 }
 const numbers = (Type, bytes) => new Type(bytes.buffer.slice(
   bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+function onTheme(link, act) {  // the page turns dark or light
+  const watch = new MutationObserver(act);
+  for (const place of [document.body, document.documentElement])
+    watch.observe(place, {attributes: true,
+      attributeFilter: ['data-jp-theme-light', 'data-theme']});
+  link.ends.push(() => watch.disconnect());
+}
 """
 
 # %% ../nbs/15_widgets.ipynb #384ee7c6
@@ -832,7 +840,9 @@ function meshView(link) {
   link.follow(['vertices'], () => scene.feed('position', table('vertices')));
   link.follow(['colors'], () => scene.feed('color', table('colors')));
   link.follow(['faces'], () => scene.setFaces(table('faces')));
-  link.follow([...VIEW, ...Object.keys(TABLES)], oncePerFrame(draw));
+  const redraw = oncePerFrame(draw);
+  link.follow([...VIEW, ...Object.keys(TABLES)], redraw);
+  onTheme(link, redraw);
   takeInHand(link, canvas);
   link.ends.push(() => {
     canvas.removeEventListener('webglcontextlost', giveUp);
@@ -1971,12 +1981,14 @@ function matrix(link) {
     paint(heat, link.get('heat'), link.get('frame')));
   const title = make('figcaption');
   link.follow(['tilted'], () => { title.textContent =
-    `${link.get('tilted') ? 'Ŝ' : 'S'}: images ↓, reference views →`; });
+    `${link.get('tilted') ? 'Ŝ' : 'S'}: images ↓, reference views →\\n` +
+    '○ labeled rightly, × wrongly'; });
   return [make('figure', {}, title, view)];
 }
 """
 MATRIX_CSS = """
 .ssr-matrix { position: relative; cursor: crosshair; }
+.ssr figcaption:has(+ .ssr-matrix) { white-space: pre-line; }
 .ssr-matrix canvas { position: absolute; inset: 0; max-width: none;
   border-radius: 0; }
 .ssr-matrix:focus-visible { outline: 2px solid
@@ -1987,7 +1999,7 @@ MATRIX_CSS = """
 class SimilarityExplorer(MatchPanel):
     "S, cell by cell, and what a threshold makes of it."
     row = slider(0., 0., 1e6, 1., 'image (row)')
-    column = slider(0., 0., 1e6, 1., 'reference view (column)')
+    column = slider(0., 0., 1e6, 1., 'view (column)')
     reference = slider(0., 0., 1e6, 1., 'reference object')
     threshold = slider(.5, 0., 1., .01, 'τ')
     tilted = toggle(False, 'show Ŝ, of rotated images')
@@ -2283,7 +2295,7 @@ function ticking(link) {
 # %% ../nbs/15_widgets.ipynb #9917b707
 class TrainingMonitor(DrawnPanel):
     "Curves and shapes of a run, and its brakes."
-    azimuth = slider(-45., -180., 180., 5., 'azimuth of the meshes', '°')
+    azimuth = slider(-45., -180., 180., 5., 'mesh azimuth', '°')
     film = picture('image, then the best meshes so far, first to last', 896)
     curves = traitlets.Unicode().tag(sync=True)   # SVG
     live = traitlets.Bool(False).tag(sync=True)   # whether to ask for news
