@@ -269,5 +269,9 @@ def viewpoint_similarity(
         batch = batch.to(next(siam.parameters()))
         return siam.embed(transform_images(batch, angle) if angle else batch)
     known = embed(references)
-    return torch.cat([siam.logits(embed(part)[:, None], known).sigmoid()
-                      for part in images.split(block)])
+    table = known.new_empty(len(images), len(known))
+    for part, rows in zip(images.split(block), table.split(block)):
+        found = embed(part)[:, None]
+        for few, cells in zip(known.split(24), rows.split(24, -1)):
+            cells.copy_(siam.logits(found, few).sigmoid())
+    return table
