@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['RULES', 'label_by_agreement', 'label_by_confidence', 'assign', 'label_jointly', 'image_distance', 'tour_score',
-           'improve_tour', 'assign_tour', 'tour_margin', 'label_by_tour', 'render_agreement', 'object_similarity',
-           'mean_similarity', 'pseudo_label', 'sample_pairs', 'label_quality']
+           'improve_tour', 'assign_tour', 'tour_margin', 'walk_fit', 'small_colors', 'moved_distance',
+           'place_by_neighbours', 'label_by_tour', 'render_agreement', 'object_similarity', 'mean_similarity',
+           'pseudo_label', 'sample_pairs', 'label_quality']
 
 # %% ../nbs/12_pseudo_label.ipynb #6f2919de
 import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numba import njit
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -137,12 +139,68 @@ def tour_margin(
     views: Tensor,        # (K,) of assign_tour
 ) -> float:               # log-odds an image; below 0: another place is better
     "By how much the best place of a walk beats its other places."
+    fit, count = walk_fit(similarity, views), len(views)
+    others = torch.cat([fit[2:count - 1], fit[count:]])
+    return (fit[0] - others.max()).item()
+
+def walk_fit(
+    similarity: Tensor,   # (K, K) images of one object × viewpoints
+    views: Tensor,        # (K,) of assign_tour
+) -> Tensor:              # (2 K,) mean log S of its 2 K places
+    "The walk moved on by 0 … K - 1 views, and the same walked backwards."
     log, count = similarity.clamp_min(1e-6).log(), len(views)
     steps = torch.arange(count)
     places = torch.cat([views + steps[:, None], steps[:, None] - views])
-    fit = log.cpu().gather(1, (places % count).T).sum(0)
-    others = torch.cat([fit[2:count - 1], fit[count:]])
-    return ((fit[0] - others.max())/count).item()
+    return log.cpu().gather(1, (places % count).T).mean(0)
+
+# %% ../nbs/12_pseudo_label.ipynb #4c74fccb
+def small_colors(
+    images: Tensor,   # (..., C, S, S) uint8
+) -> Tensor:          # (..., C·16·16) float
+    "Images on 16×16 pixels, as vectors."
+    flat = images.flatten(0, -4).float()/255
+    return F.adaptive_avg_pool2d(flat, 16).flatten(1).unflatten(
+        0, images.shape[:-3])
+
+def moved_distance(
+    walks: Tensor,   # (n, K, D) images of n objects, each in walk order
+    placed: Tensor,  # (K, D) images of one object, a viewpoint each
+) -> Tensor:         # (n, K) with the walk moved on by 0 … K - 1 views
+    "Mean distance of a walk's images to those of an object in its place."
+    distance = torch.cdist(walks, placed.expand(len(walks), -1, -1))
+    step = torch.arange(walks.shape[1], device=walks.device)
+    return torch.stack([distance[:, step, (step + s) % len(step)].mean(1)
+                        for s in range(len(step))], 1)
+
+# %% ../nbs/12_pseudo_label.ipynb #dd0eab12
+def place_by_neighbours(
+    views: Tensor,        # (n, K) walks of n objects, by assign_tour
+    fit: Tensor,          # (n, K) mean log S of the walk moved on by s views
+    images: Tensor,       # (n, K, C, S, S) uint8
+    references: Tensor,   # (R, K, C, S, S) uint8, labeled objects
+    weight: float = .1,   # α
+) -> tuple[Tensor, Tensor]:   # (n, K) walks in place; (n,) in which order
+    "Place walks from the labeled objects outwards, by likeness."
+    n, count = views.shape
+    order = views.argsort(1).to(images.device)
+    walks = small_colors(images).take_along_dim(order[..., None], 1)
+    nearest = torch.full((n,), torch.inf)
+    tables, open_, placed = torch.zeros(n, count), torch.ones(n) > 0, []
+    def compare(known):
+        table = moved_distance(walks, known).cpu()
+        closer = open_ & (table.amin(1) < nearest)
+        tables[closer], nearest[closer] = table[closer], table.amin(1)[closer]
+    for known in small_colors(references): compare(known)
+    views = views.clone()
+    while len(placed) < n:
+        i = int(nearest.where(open_, nearest.new_tensor(torch.inf)).argmin())
+        ratio = tables[i]/tables[i].amin().clamp_min(1e-9)
+        start = int((ratio - weight*fit[i]).argmin())
+        views[i] = (views[i] + start) % count
+        open_[i] = False
+        placed.append(i)
+        compare(walks[i].roll(start, 0))
+    return views, torch.tensor(placed)
 
 # %% ../nbs/12_pseudo_label.ipynb #f1f8e150
 def label_by_tour(
@@ -151,20 +209,28 @@ def label_by_tour(
     images: Tensor,        # (n, K, C, S, S) uint8
     weight: float = 10.,   # β
     trust: float = 1.,     # share of the objects, the surest, to label
+    references: Tensor | None = None,  # (R, K, C, S, S) uint8, labeled
+    spread: float = 0.,    # α of place_by_neighbours; 0: not asked
 ) -> Tensor:               # (n, K) viewpoint number, or -1
     "A walk around each object, by S; kept where Ŝ walks the same."
     if similarity.shape[-2] != similarity.shape[-1]:
         raise InputError('labels by tour need one image of an object for '
                          f'each viewpoint, got {tuple(similarity.shape)}')
-    labels, margins = [], []
+    walks, agreed = [], []
     for s, r, object_images in zip(similarity, rotated, images):
         distance = image_distance(object_images)
-        views = assign_tour(s, distance, weight)
-        same = views == assign_tour(r, distance, weight)
-        labels.append(views.where(same, torch.full_like(views, -1)))
-        margins.append(tour_margin(s*r, views))
-    labels, order = torch.stack(labels), np.argsort(margins, kind='stable')
-    labels[order[:len(order) - math.ceil(trust*len(order))]] = -1
+        walks.append(assign_tour(s, distance, weight))
+        agreed.append(walks[-1] == assign_tour(r, distance, weight))
+    both, views = similarity*rotated, torch.stack(walks)
+    if spread:
+        fit = torch.stack([walk_fit(*pair)[:views.shape[1]]
+                           for pair in zip(both, views)])/2
+        views, order = place_by_neighbours(views, fit, images, references,
+                                           spread)
+    else: order = np.argsort([-tour_margin(*pair)
+                              for pair in zip(both, views)], kind='stable')
+    labels = views.where(torch.stack(agreed), torch.full_like(views, -1))
+    labels[order[math.ceil(trust*len(order)):]] = -1
     return labels
 
 # %% ../nbs/12_pseudo_label.ipynb #0b84022f
@@ -237,6 +303,7 @@ def pseudo_label(
     tour_weight: float = 10.,        # β
     trust: float = 1.,               # share of the objects that tour labels
     best: bool = False,              # the best of the R objects, not the mean
+    spread: float = 0.,              # weight of S beside neighbours; 0: none
 ) -> Tensor:                         # (n, K) viewpoint number, or -1
     "Viewpoints that a rule believes. InputError for an unknown rule."
     if rule not in RULES:
@@ -251,7 +318,8 @@ def pseudo_label(
     rotated = mean_similarity(*both, angles[1::2], best)*evidence
     if rule == 'joint': return label_jointly(S, rotated)
     if rule == 'tour':
-        return label_by_tour(S, rotated, images, tour_weight, trust)
+        return label_by_tour(S, rotated, images, tour_weight, trust,
+                             references, spread)
     return label_by_agreement(S, rotated, .5 if threshold is None else threshold)
 
 # %% ../nbs/12_pseudo_label.ipynb #f898e10b

@@ -52,6 +52,7 @@ ABLATIONS = {
     'best_without_walk': dict(rule='joint'),
     'best_without_pseudo': dict(siam_pseudo=0),
     'best_without_trust': dict(tour_trust=1.),
+    'best_without_spread': dict(tour_spread=0.),
     'best_without_rotations': dict(rotations=1),
     'best_without_render': dict(render_weight=0.),
     'best_without_share': dict(labeled_share=.5),

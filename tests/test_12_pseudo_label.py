@@ -59,6 +59,31 @@ def test_the_margin_is_what_the_second_best_place_would_cost():
     assert tour_margin(torch.full((6, 6), .5), torch.arange(6)) == 0
 
 
+# %% nbs/12_pseudo_label.ipynb #b456fdcc
+def test_walks_that_begin_at_the_wrong_place_are_put_right_by_their_neighbours():
+    generator, ring = seeded(3), viewpoint_ring()
+    chairs = torch.stack([torch.as_tensor(render_views(make_shape('chair', generator), ring))[:, :3] for _ in range(4)])
+    walks = torch.stack([(torch.arange(24) + turn) % 24 for turn in (12, 5, 0)])          # all right as walks
+    nowhere = torch.zeros(3, 24)
+    views, order = place_by_neighbours(walks, nowhere, chairs[1:], chairs[:1])
+    assert (views == torch.arange(24)).all() and sorted(order.tolist()) == [0, 1, 2]
+    mixed = torch.randperm(24, generator=generator)                                     # images in any order
+    again, _ = place_by_neighbours(walks[:, mixed], nowhere, chairs[1:, mixed], chairs[:1])
+    assert_close(again, views[:, mixed])
+    sure = torch.full((3, 24), -9.); sure[:, 0] = 0                                       # SiamVP insists on where they are
+    assert_close(place_by_neighbours(walks, sure, chairs[1:], chairs[:1], weight=100.)[0], walks)
+
+
+# %% nbs/12_pseudo_label.ipynb #e6cd1aa5
+def test_the_likest_object_is_placed_first():
+    base = torch.randint(256, (24, 3, 16, 16), generator=seeded(), dtype=torch.uint8)
+    alike = [(base.float()*share).byte() for share in (.5, .9, .7)]
+    views, order = place_by_neighbours(torch.arange(24).expand(3, 24), torch.zeros(3, 24), torch.stack(alike), base[None])
+    assert order.tolist() == [1, 2, 0] and (views == torch.arange(24)).all()
+    table = moved_distance(small_colors(base)[None].roll(-3, 1), small_colors(base))      # the walk begins at viewpoint 3
+    assert table[0].argmin() == 3 and table[0, 3] < 1e-3
+
+
 # %% nbs/12_pseudo_label.ipynb #7ed32e5e
 def test_without_the_tour_the_assignment_is_left():
     S = torch.rand(9, 9, generator=seeded())
