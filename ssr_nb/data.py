@@ -1165,6 +1165,8 @@ def letterbox(
     size: int,
 ) -> Tensor:               # (4, size, size) uint8, premultiplied
     "A picture of any size, shrunk or grown into a square."
+    steps = -(-max(picture.size)//4096)   # a long thin one has few pixels,
+    if steps > 1: picture = picture.reduce(steps)   # but its square has not
     side = max(picture.size)
     square = Image.new('RGBA', (side, side), (0, 0, 0, 0))
     left, top = (side - picture.width)//2, (side - picture.height)//2

@@ -649,6 +649,16 @@ def test_files_in_the_layout_of_kato_et_al_drop_in_without_a_word_beside_them():
         assert check_dataset(folder) == [] and [row['objects'] for row in dataset_info(folder)] == [3, 1, 2]
 
 
+# %% nbs/09_data.ipynb #33efaff6
+def test_a_long_thin_picture_does_not_become_a_square_of_its_length():
+    for shape in (1, 1 << 20), (1 << 20, 1):
+        pixels = letterbox(Image.new('RGBA', shape, 'white'), 64)
+        middle = pixels if shape[0] == 1 else pixels.transpose(1, 2)
+        assert pixels.shape == (4, 64, 64) and middle[:, :, 31:33].any() and not middle[:, :, :30].any() and not middle[:, :, 34:].any()
+    large = Image.linear_gradient('L').resize((5000, 5000)).convert('RGBA')
+    assert (letterbox(large, 64).int() - letterbox(large.resize((2500, 2500)), 64)).abs().max() <= 3
+
+
 # %% nbs/09_data.ipynb #4f3df6ee
 def test_paths_pictures_arrays_and_tensors_of_one_picture_give_one_image():
     random = np.random.default_rng(0)
