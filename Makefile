@@ -45,11 +45,11 @@ $(VENV)/.run: $(VENV)/bin/python settings.ini setup.py constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) --constraint constraints.txt --editable '.[dev,widgets]'
+	$(PIP) --constraint constraints.txt --editable '.[dev,widgets,ray]'
 	touch $@
 
 $(VENV)/.all: $(VENV)/.dev
-	$(PIP) --constraint constraints.txt --editable '.[dev,widgets,app,browser,docs]'
+	$(PIP) --constraint constraints.txt --editable '.[dev,widgets,ray,app,browser,docs]'
 	touch $@
 
 clean:  ## remove the virtual environment and what runs have left

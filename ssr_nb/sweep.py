@@ -277,11 +277,15 @@ def ray_results(
     where = {} if address == 'local' else dict(address=address)
     ray.init(ignore_reinit_error=True, include_dashboard=False,
              log_to_driver=False, **where)
-    task = ray.remote(num_cpus=1, max_retries=5)(run_case)
+    task = ray.remote(num_cpus=1, max_retries=5,
+                      retry_exceptions=[OSError, RuntimeError])(run_case)
     waiting = [task.remote(c, data, runs) for c in cases]
-    while waiting:
-        done, waiting = ray.wait(waiting)
-        yield ray.get(done[0])
+    try:
+        while waiting:
+            done, waiting = ray.wait(waiting)
+            yield ray.get(done[0])
+    except ray.exceptions.RayTaskError as failed: raise failed.cause from None
+    finally: ray.shutdown()
 
 # %% ../nbs/15_sweep.ipynb #667eef39
 def sweep(

@@ -65,6 +65,53 @@ def test_runs_share_the_work_of_two_processes():
     assert [r | dict(seconds=0) for r in one] == [r | dict(seconds=0) for r in two]
 
 
+# %% nbs/15_sweep.ipynb #1599fccb
+@pytest.mark.slow
+def test_a_table_is_filled_by_a_ray_cluster_of_which_a_worker_is_killed():
+    import os, psutil, socket, threading
+    os.environ.update(RAY_USAGE_STATS_ENABLED='0', RAY_raylet_start_wait_time_s='200', RAY_agent_register_timeout_ms='200000')
+    ray = pytest.importorskip('ray')
+    from ray.cluster_utils import Cluster
+    from ssr_nb.sweep import sweep as exported, table_cases as declared
+    smallest = dict(iterations=20, cycle=2, validate_every=10, checkpoint_every=1, batch=2, level=1, width=4, hidden=16,
+                    features=8, siam_width=4, siam_features=16, gate=0.)
+    cases = [replace(c, config=replace(c.config, **smallest)) for c in declared(['plane'], ['softras', 'ssr'], [2], [0])]
+    loop, seen, killed, over = '127.0.0.2', [], [], threading.Event()
+
+    def node(**more):
+        "Options of a node with ports of its own."
+        ports = {}
+        for name in 'metrics_agent_port', 'metrics_export_port', 'dashboard_agent_listen_port', 'runtime_env_agent_port':
+            with socket.socket() as free: free.bind((loop, 0)); ports[name] = free.getsockname()[1]
+        return dict(num_cpus=1, node_ip_address=loop, object_store_memory=80 << 20, include_dashboard=False, **ports) | more
+
+    def kill_one(path):
+        "Kill the worker of a run when it is half-way; then watch what its successor saves."
+        while not over.wait(.01):
+            if not path.exists(): continue
+            seen.append(torch.load(path, weights_only=True)['iteration'])
+            if killed or seen[-1] < 6: continue
+            for process in psutil.process_iter(['cmdline']):
+                if process.ppid() and (process.info['cmdline'] or [''])[0].startswith('ray::run_case') and any(
+                        str(path.parent) in f.path for f in process.open_files()):
+                    process.kill(); process.wait(30); killed.append(seen[-1])
+
+    with tempfile.TemporaryDirectory() as tmp:
+        make_dataset(f'{tmp}/data', categories=['plane'], count=10)
+        alone = exported(cases, f'{tmp}/data', f'{tmp}/one.csv', f'{tmp}/one', processes=0, progress=False)
+        cluster = Cluster(initialize_head=True, head_node_args=node(num_cpus=0))
+        try:
+            for _ in range(2): cluster.add_node(**node())
+            watcher = threading.Thread(target=kill_one, args=[Path(tmp)/'two'/cases[1].name/'checkpoint.pt'])
+            watcher.start()
+            together = exported(cases, f'{tmp}/data', f'{tmp}/two.csv', f'{tmp}/two', ray=cluster.address, progress=False)
+            with pytest.raises(InputError, match='no data'):
+                exported(cases, f'{tmp}/no data', f'{tmp}/three.csv', f'{tmp}/three', ray=cluster.address, progress=False)
+        finally: over.set(); watcher.join(); cluster.shutdown()
+    assert [r | dict(seconds=0) for r in together] == [r | dict(seconds=0) for r in alone]
+    assert len(killed) == 1 and seen == sorted(seen) and seen[-1] > killed[0], (killed, seen)     # it went on, it did not begin again
+
+
 # %% nbs/15_sweep.ipynb #455cda84
 def test_tables_show_means_and_spreads_and_gaps_of_the_same_seeds():
     def row(method, labeled, seed, iou, category='chair'):
