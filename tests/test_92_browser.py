@@ -208,7 +208,7 @@ def test_the_mesh_in_the_browser_stands_where_the_renderer_sees_it(widgets):
         mask = f'(render_views(viewer.mesh, viewer.look().viewpoint(), {len(drawn)}, 1)[0, 3:] > 0).float()'
         around = array_in_kernel(widgets, f'torch.nn.functional.max_pool2d({mask}, 5, 1, 2)[0]') > 0
         beside = (drawn[..., 3] > 60) & ~around
-        return drawn[beside, :3].mean() if beside.sum() > 20 else 127.
+        return drawn[beside, :3].mean() if beside.sum() > 5 else 127.
     in_kernel(widgets, '[viewer.set_trait("force", True), viewer.draw()]')
     for theme, bright in (('JupyterLab Dark', True), ('JupyterLab Light', False)):
         widgets.page.evaluate('theme => jupyterapp.commands.execute("apputils:change-theme", {theme})', theme)
@@ -458,7 +458,7 @@ def test_every_page_of_the_site_is_whole_without_a_network(chromium, site):
 # %% nbs/92_browser.ipynb #b7f207ce
 @pytest.mark.browser
 def test_a_page_that_is_not_whole_is_noticed(chromium, site):
-    source = (site/'02_raster.html').read_text()
+    source = (site/'11_siamvp.html').read_text()
     def flaws_of(old, new):
         assert old in source
         broken = site/'broken.html'
@@ -483,9 +483,8 @@ def test_every_public_name_leads_to_its_chapter_and_its_source(chromium, site):
     tab = Tab(chromium)
     tab.page.goto(f'file://{site}/names.html')
     names = public_names(ROOT)
-    for n in names:
-        links = tab.page.locator(f'a[href="{n.chapter}.html#{n.anchor}"]')
-        assert links.count() == 1, n
+    links = tab.page.locator('a[href]').evaluate_all('links => links.map(a => a.getAttribute("href"))')
+    for n in names: assert links.count(f'{n.chapter}.html#{n.anchor}') == 1, n
     name = next(n for n in names if n.anchor == 'raster.pixel_grid')
     tab.page.locator(f'a[href$="#{name.anchor}"]').click()
     place = tab.page.locator('[id="raster.pixel_grid"]')
