@@ -47,10 +47,10 @@ def camera_axes(
 ) -> Tensor:      # (..., 3, 3) rows: right, up, into the scene
     "The turn from world to camera; at the poles right is the world's x."
     z = F.normalize(-eye, dim=-1)
-    flat = torch.stack([z[..., 2], 0*z[..., 1], -z[..., 0]], -1)  # up × z
-    pole = flat.square().sum(-1, keepdim=True) < 1e-12
-    flat = torch.where(pole, flat.new_tensor([1, 0, 0]), flat)
-    x = F.normalize(flat, dim=-1)
+    east, north = z[..., 2], -z[..., 0]  # up × z is (east, 0, north)
+    pole = east.square() + north.square() < 1e-12
+    flat = [torch.where(pole, 1, east), 0*east, torch.where(pole, 0, north)]
+    x = F.normalize(torch.stack(flat, -1), dim=-1)
     return torch.stack([x, torch.linalg.cross(z, x), z], -2)
 
 # %% ../nbs/01_camera.ipynb #64aaca2a
@@ -92,8 +92,8 @@ def orthographic(
     if not 0 < half_width < math.inf:
         raise InputError('half_width: expected a positive number, '
                          f'found {half_width}')
-    scale = vertices.new_tensor([1/half_width, 1/half_width, 1])
-    return vertices*scale
+    x, y, z = vertices.unbind(-1)
+    return torch.stack([x/half_width, y/half_width, z], -1)
 
 # %% ../nbs/01_camera.ipynb #83ef56f5
 def project(
@@ -150,4 +150,11 @@ def matrix_eye(
     matrix: Tensor,  # (..., 3, 4) world to pixels: K[R|t]
 ) -> Tensor:         # (..., 3) where the camera stands
     "The one point that a projection matrix sends nowhere."
-    return -torch.linalg.solve(matrix[..., :3], matrix[..., 3])
+    a, b, c = matrix[..., :3].unbind(-2)
+    sides = torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a),
+                         torch.linalg.cross(a, b)], -2)
+    volume = (a*sides[..., 0, :]).sum(-1, keepdim=True)
+    if volume.device.type == 'cpu' and not volume.all():
+        raise InputError('matrix: expected three independent rows in the '
+                         'first three columns')
+    return -(sides*matrix[..., 3:]).sum(-2)/volume

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['EDGE', 'AREA', 'CHOICES', 'FRAGMENTS', 'BACKENDS', 'pixel_grid', 'edge_vectors', 'edge_distance', 'double_area',
-           'is_flat', 'barycentric', 'cutoff', 'score', 'coverage', 'drawn', 'set_aside', 'RasterOptions', 'by_pixels',
-           'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth', 'color_weights', 'holds',
-           'reference_nearest', 'of_nearest', 'nearest_weights', 'interpolate', 'texel_index', 'look_up',
-           'texel_centers', 'paint', 'paint_nearest', 'white', 'reference_rasterize', 'installed', 'load',
-           'choose_backend', 'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette', 'soft_rasterize',
-           'nearest_face']
+           'is_flat', 'barycentric', 'cutoff', 'score', 'coverage', 'drawn', 'set_aside', 'check_number', 'as_rgb',
+           'RasterOptions', 'by_pixels', 'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth',
+           'color_weights', 'holds', 'reference_nearest', 'of_nearest', 'nearest_weights', 'interpolate', 'texel_index',
+           'look_up', 'texel_centers', 'paint', 'backdrop', 'paint_nearest', 'white', 'reference_rasterize',
+           'installed', 'load', 'choose_backend', 'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette',
+           'soft_rasterize', 'nearest_face']
 
 # %% ../nbs/02_raster.ipynb #516308cf
 import importlib
@@ -149,6 +149,30 @@ CHOICES = {'distance': ('euclidean', 'barycentric', 'hard'),
            'alpha': ('prod', 'sum', 'hard'),
            'color': ('softmax', 'hard')}
 
+def check_number(
+    name: str,                # of the option
+    value,                    # anything
+    low: float = -math.inf,   # it must be larger
+    high: float = math.inf,   # and at most this
+):
+    "InputError unless a finite number in (low, high]."
+    try: fits = math.isfinite(value) and low < value <= high
+    except TypeError: fits = False
+    if not fits:
+        raise InputError(f'{name}: expected a number above {low} and at most '
+                         f'{high}, found {value!r}')
+
+def as_rgb(
+    background,   # three numbers
+) -> tuple:
+    "A colour as floats."
+    try: rgb = tuple(map(float, background))
+    except (TypeError, ValueError): rgb = ()
+    if len(rgb) != 3 or not all(map(math.isfinite, rgb)):
+        raise InputError('background: expected 3 numbers, '
+                         f'found {background!r}')
+    return rgb
+
 @dataclass(frozen=True)
 class RasterOptions:
     "Everything but the faces. InputError names a wrong value."
@@ -172,18 +196,11 @@ class RasterOptions:
                                  f'found {getattr(self, name)!r}')
         picture_size(self.image_size)
         for name in ('sigma', 'gamma', 'near'):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f'{name}: expected a positive number, '
-                                 f'found {getattr(self, name)}')
-        if not 0 < self.dist_eps <= .5:
-            raise InputError('dist_eps: expected a number in (0, 0.5], '
-                             f'found {self.dist_eps}')
-        if not self.near < self.far < math.inf:
-            raise InputError(f'far: expected more than near {self.near}, '
-                             f'found {self.far}')
-        if len(self.background) != 3:
-            raise InputError('background: expected 3 numbers, '
-                             f'found {self.background}')
+            check_number(name, getattr(self, name), 0)
+        check_number('dist_eps', self.dist_eps, 0, .5)
+        check_number('far', self.far, self.near)
+        check_number('eps', self.eps)
+        as_rgb(self.background)
 
 # %% ../nbs/02_raster.ipynb #e46d0cc7
 FRAGMENTS = 1 << 20  # fragments computed at a time
@@ -386,6 +403,15 @@ def paint(
     return torch.cat([rgb, coverage(x, o.alpha)[..., None]], -1)
 
 # %% ../nbs/02_raster.ipynb #62e33f97
+def backdrop(
+    nearest: Tensor,    # (..., H, W) face number; -1: none
+    background: tuple,  # RGB
+    dtype,
+) -> Tensor:            # (..., H, W, 3)
+    "The background where no face is, 0 elsewhere."
+    none = (nearest < 0).to(dtype)
+    return torch.stack([none*c for c in background], -1)
+
 def paint_nearest(
     nearest: Tensor,         # (..., H, W) face number; -1: none
     face_vertices: Tensor,   # (..., F, 3, 3)
@@ -401,7 +427,7 @@ def paint_nearest(
         here = texel_index(nearest_weights(nearest, face_vertices), side)
         here = nearest.clamp_min(0)*side*side + here
         rgb = rgb*of_nearest(textures.flatten(-4, -2), here)
-    rgb = rgb + (nearest < 0)[..., None]*rgb.new_tensor(background)
+    rgb = rgb + backdrop(nearest, background, rgb.dtype)
     return torch.cat([rgb, alpha[..., None]], -1).movedim(-1, -3)
 
 def white(
@@ -409,9 +435,8 @@ def white(
     options: RasterOptions,
 ) -> Tensor:                 # (..., 4, S, S) RGBA
     "A white object before the background."
-    background = alpha.new_tensor(options.background)[:, None, None]
-    rgb = alpha.unsqueeze(-3)*(1 - background) + background
-    return torch.cat([rgb, alpha.unsqueeze(-3)], -3)
+    rgb = [alpha*(1 - c) + c for c in options.background]
+    return torch.stack([*rgb, alpha], -3)
 
 # %% ../nbs/02_raster.ipynb #ce224544
 def reference_rasterize(
@@ -510,7 +535,7 @@ def check_tensor(
         raise InputError(f'{name}: expected an item for each face, as in '
                          f'{like(faces, faces.shape[:-2])}, found '
                          f'{like(value, lead)}')
-    if value.is_cuda or value.detach().sum().isfinite(): return
+    if value.device.type != 'cpu' or value.detach().sum().isfinite(): return
     if bad := int((~value.detach().isfinite()).sum()):
         raise InputError(f'{name}: expected finite numbers, '
                          f'found {bad} NaN or Inf')
@@ -580,7 +605,7 @@ def soft_rasterize(
     "Differentiable pictures. InputError names a wrong argument."
     options = dict(image_size=image_size, sigma=sigma, gamma=gamma,
                    dist_eps=dist_eps, near=near, far=far,
-                   background=tuple(map(float, background)),
+                   background=as_rgb(background),
                    distance=distance, alpha=alpha, color=color, eps=eps,
                    cull_backfaces=cull_backfaces)
     if face_textures is not None and face_colors is None:

@@ -8,11 +8,11 @@ __all__ = ['FAST', 'inlined', 'f4', 'ZERO', 'HALF', 'ONE', 'TWO', 'BAND', 'LANE'
            'COMPILED', 'workload', 'interleaved', 'forward_backward', 'kernel', 'fast_exp', 'Soft', 'soft_options',
            'Face', 'prepare', 'drawn', 'box', 'box_frame', 'pixel', 'foot', 'weights', 'odds', 'euclidean',
            'barycentric', 'yes_or_no', 'fragments', 'multiply', 'add', 'fill', 'settle', 'bands', 'band', 'cover',
-           'collect', 'alpha_pull', 'uncover', 'Announce', 'pool', 'over_images', 'Silhouette', 'soft_alpha',
-           'silhouette', 'fade', 'clipped', 'rows3', 'look_up', 'texel', 'mix', 'spread', 'divide', 'paint', 'b_pull',
-           'color_pull', 'hidden', 'lift', 'hand_back', 'unpaint', 'as_array', 'Picture', 'doubles', 'nearest_faces',
-           'nearest', 'rasterize', 'box_pixels', 'resident', 'peak_memory', 'pytorch3d_silhouette', 'BenchCase',
-           'case_faces', 'case_fragments', 'device_of', 'case_calls', 'bench']
+           'collect', 'alpha_pull', 'uncover', 'Announce', 'pool', 'over_images', 'Silhouette', 'uncompiled',
+           'soft_alpha', 'silhouette', 'fade', 'clipped', 'rows3', 'look_up', 'texel', 'mix', 'spread', 'divide',
+           'paint', 'b_pull', 'color_pull', 'hidden', 'lift', 'hand_back', 'unpaint', 'as_array', 'Picture', 'doubles',
+           'nearest_faces', 'nearest', 'rasterize', 'box_pixels', 'resident', 'peak_memory', 'pytorch3d_silhouette',
+           'BenchCase', 'case_faces', 'case_fragments', 'device_of', 'case_calls', 'bench']
 
 # %% ../nbs/03_raster_cpu.ipynb #59ab003e
 import ctypes
@@ -479,6 +479,17 @@ class Silhouette(torch.autograd.Function):
         return grad, None
 
 # %% ../nbs/03_raster_cpu.ipynb #6ec7631a
+def uncompiled(
+    function,
+):
+    "Keep torch.compile out of a function, without importing it."
+    @functools.wraps(function)
+    def call(*args, **options):
+        if 'torch._dynamo' not in sys.modules:
+            return function(*args, **options)
+        return torch.compiler.disable(function)(*args, **options)
+    return call
+
 def soft_alpha(
     face_vertices: Tensor,  # (B, F, 3, 3) float32 on the CPU
     o: RasterOptions,
@@ -486,6 +497,7 @@ def soft_alpha(
     "Soft silhouettes (SoftRas, eq. 6), fast."
     return Silhouette.apply(face_vertices, soft_options(o))
 
+@uncompiled
 def silhouette(
     face_vertices: Tensor,  # (B, F, 3, 3) float32 on the CPU
     **options,              # see RasterOptions
@@ -799,6 +811,7 @@ def nearest_faces(start, stop, faces, o, index, closest):
                         index[image, row, column] = j
 
 # %% ../nbs/03_raster_cpu.ipynb #c9367fce
+@uncompiled
 def nearest(
     face_vertices: Tensor,  # (B, F, 3, 3) float32 on the CPU
     **options,              # see RasterOptions
@@ -812,6 +825,7 @@ def nearest(
                 closest.numpy())
     return index
 
+@uncompiled
 def rasterize(
     face_vertices: Tensor,       # (B, F, 3, 3) float32 on the CPU
     face_colors: Tensor | None,  # (B, F, 3, 3) RGB per corner
@@ -890,7 +904,8 @@ def pytorch3d_silhouette(
     soup = structures.Meshes((face_vertices*mirror).reshape(B, 3*F, 3),
                              faces.expand(B, F, 3))
     found, _, _, squared = mesh.rasterize_meshes(
-        soup, image_size, cutoff(sigma, dist_eps), faces_per_pixel)
+        soup, image_size, cutoff(sigma, dist_eps), faces_per_pixel,
+        clip_barycentric_coords=True)  # or slanted faces lose soft pixels
     missed = torch.sigmoid(squared/sigma)  # negative inside
     return 1 - torch.where(found >= 0, missed, 1).prod(-1)
 

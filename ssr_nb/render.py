@@ -13,15 +13,15 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .camera import (eye_from_angles, matrix_eye, picture_size, project,
                            project_matrix)
 from .mesh import (InputError, Mesh, face_normals, face_vertices,
                          vertex_normals)
-from .raster import (interpolate, nearest_face, of_nearest,
-                           soft_rasterize, soft_silhouette, texel_centers)
+from .raster import (RasterOptions, backdrop, check_number, interpolate,
+                           nearest_face, of_nearest, soft_rasterize,
+                           soft_silhouette, texel_centers)
 
 _all_ = ['soft_rasterize', 'soft_silhouette']
 
@@ -38,8 +38,10 @@ def shade(
     light: Light = Light(),
 ) -> Tensor:                 # (...) brightness
     "Lambert's law: ambient + directional · max(0, n·l)."
-    towards = F.normalize(normals.new_tensor(light.direction), dim=0)
-    return light.ambient + light.directional*(normals*towards).sum(-1).relu()
+    length = max(math.hypot(*light.direction), 1e-12)
+    squarely = sum(n*(d/length) for n, d in
+                   zip(normals.unbind(-1), light.direction))
+    return light.ambient + light.directional*squarely.relu()
 
 # %% ../nbs/05_render.ipynb #1a724a13
 def facing_normals(
@@ -85,6 +87,26 @@ def _check_supersample(count):
         raise InputError('supersample: expected a whole number from 1 on, '
                          f'found {count!r}')
 
+def _check_faces(faces, count):
+    "InputError unless faces are rows of so many vertices; -1s pad a batch."
+    if faces.dtype not in (torch.int64, torch.int32):
+        raise InputError('faces: expected whole numbers (int64), '
+                         f'found {faces.dtype}')
+    if faces.dim() not in (2, 3) or faces.shape[-1] != 3 or not len(faces):
+        raise InputError('faces: expected shape (F, 3) or (B, F, 3), '
+                         f'found {tuple(faces.shape)}')
+    if faces.device.type != 'cpu': return  # the answer would stall it
+    low, high = int(faces.min()), int(faces.max())
+    if low < 2 - faces.dim() or high >= count:
+        raise InputError(f'faces: expected rows of {count} vertices, '
+                         f'found {low} to {high}')
+
+def _check_colors(colors, count):
+    "InputError unless there is a colour in floats for each vertex."
+    if not colors.is_floating_point() or colors.shape[-2:] != (count, 3):
+        raise InputError(f'vertex_colors: expected floats (..., {count}, 3), '
+                         f'found {colors.dtype} {tuple(colors.shape)}')
+
 # %% ../nbs/05_render.ipynb #0ee15ad9
 @dataclass(frozen=True)
 class SoftRenderer:
@@ -115,6 +137,10 @@ class SoftRenderer:
                 raise InputError(f'{name}: expected one of {allowed}, '
                                  f'found {getattr(self, name)!r}')
         _check_supersample(self.supersample)
+        check_number('half_width', self.half_width, 0)
+        check_number('half_angle', self.half_angle, 0, 89.99)
+        names = [n for n in _SILHOUETTE + _COLOR if n != 'backend']
+        RasterOptions(**{name: getattr(self, name) for name in names})
 
     def project(self, vertices, viewpoints):
         "World to image, (..., V, 3): NDC x right, y up; depth."
@@ -126,6 +152,7 @@ class SoftRenderer:
     def corners(self, vertices, faces, viewpoints):
         "Projected corners of every face: (B, F, 3, 3)."
         projected = self.project(vertices, viewpoints)
+        _check_faces(faces, vertices.shape[-2])
         if faces.dim() == 2: return face_vertices(projected, faces)
         corners = face_vertices(projected, faces.clamp_min(0))
         return corners.masked_fill((faces < 0)[..., None], 0)
@@ -172,6 +199,7 @@ class SoftRenderer:
         corners = self.corners(vertices, faces, viewpoints)
         colors = self.brightness(vertices, faces, viewpoints)
         if vertex_colors is not None:
+            _check_colors(vertex_colors, vertices.shape[-2])
             own = face_vertices(vertex_colors, faces.clamp_min(0))
             colors = colors*own
         colors = colors.expand(corners.shape).contiguous()
@@ -319,8 +347,7 @@ def soft_textured(
     values = torch.cat([uv, bright.expand(*uv.shape[:-1], 1)], -1)
     shown = interpolate(ids, corners, values, r.camera != 'orthographic')
     rgb = sample_texture(texture, shown[..., :2])*shown[..., 2:]
-    seen = (ids >= 0)[..., None]
-    rgb = torch.where(seen, rgb, rgb.new_tensor(r.background))
+    rgb = rgb + backdrop(ids, r.background, rgb.dtype)
     fine = torch.cat([rgb, alpha[..., None]], -1).movedim(-1, -3)
     return shrink(fine, r.supersample)
 

@@ -230,6 +230,7 @@ def test_the_gradient_of_a_matrix_camera_matches_finite_differences_and_stays_fi
     seen.sum().backward()
     assert seen.isfinite().all() and beside.grad.isfinite().all()
     with pytest.raises(InputError, match='matrix'): project_matrix(points, torch.eye(4))
+    with pytest.raises(InputError, match='matrix.*independent'): matrix_eye(torch.ones(2, 3, 4))
 
 
 # %% nbs/01_camera.ipynb #7f3e6c43

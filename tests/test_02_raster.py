@@ -105,9 +105,10 @@ def test_culling_keeps_clockwise_faces():
 
 # %% nbs/02_raster.ipynb #17382a1f
 def test_a_wrong_option_is_named():
-    for name, value in [('sigma', 0), ('dist_eps', 1.), ('alpha', 'product'), ('far', .5),
-                        ('image_size', 0), ('image_size', 6.5), ('image_size', (4, 0)), ('gamma', math.nan), ('background', (1, 2))]:
-        with pytest.raises(InputError, match=name): RasterOptions(**{name: value})
+    for name, value in [('sigma', 0), ('sigma', 'small'), ('dist_eps', 1.), ('alpha', 'product'), ('alpha', ['prod']), ('far', .5), ('near', None),
+                        ('image_size', 0), ('image_size', 6.5), ('image_size', (4, 0)), ('gamma', math.nan), ('gamma', math.inf), ('eps', math.nan),
+                        ('background', (1, 2)), ('background', 'red'), ('background', .5), ('background', (0, 0, math.nan))]:
+        with pytest.raises(InputError, match=f'^{name}'): RasterOptions(**{name: value})
 
 
 # %% nbs/02_raster.ipynb #0d27e910

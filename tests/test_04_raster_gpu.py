@@ -107,6 +107,8 @@ def test_odd_faces_equal_the_reference_and_stay_finite():
         triangle + torch.tensor([[0, 0, 0], [0, 0, 0], [0, 0, 98.1]]),     # across far
         triangle*torch.tensor([1e18, 1e18, 0.])])                # at the eye
     agree(silhouette, reference_silhouette, odd[None], image_size=12, sigma=1e-3)
+    slanted = torch.tensor([[-.5, -.5, 2], [.5, .5, 2], [.1, .1, 2]])            # edge-on, in a box of its own
+    agree(silhouette, reference_silhouette, torch.stack([*odd, slanted])[None], image_size=12, sigma=1., distance='barycentric')
     large = (triangle*torch.tensor([9., 9, 1]))[None, None]
     agree(silhouette, reference_silhouette, large.repeat(1, 5, 1, 1), image_size=12)  # five sure factors
 

@@ -3,11 +3,14 @@ import pytest
 from ssr_nb.render import *
 
 # %% nbs/05_render.ipynb #5c6cec17
+import contextlib
 import math
 import tempfile
 import time
 
+import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 
 from ssr_nb.camera import camera_axes, eye_from_angles, project, viewpoint_ring
@@ -174,7 +177,12 @@ def test_bad_input_is_refused_by_name():
     with pytest.raises(InputError, match='face_vertices'): renderer.silhouettes(mesh.vertices[None]*math.nan, mesh.faces, level)
     with pytest.raises(InputError, match='viewpoints'): renderer.silhouettes(mesh.vertices[None], mesh.faces, level[:, :2])
     with pytest.raises(InputError, match='viewpoints'): renderer.silhouettes(mesh.vertices.expand(2, -1, -1), mesh.faces, level.expand(3, 3))
-    with pytest.raises(InputError, match='distance'): SoftRenderer(distance='far')(mesh.vertices[None], mesh.faces, level)
+    for name, value in dict(distance='far', sigma=-1, background=3, half_angle=200, half_width=0, image_size=None).items():
+        with pytest.raises(InputError, match=name): SoftRenderer(**{name: value})
+    for faces in mesh.faces + 9, mesh.faces - 1, mesh.faces.float(), mesh.faces[:, :2], mesh.faces[:0], mesh.faces[None] - 2:
+        with pytest.raises(InputError, match='faces'): renderer.silhouettes(mesh.vertices, faces, level)
+    for colors in mesh.vertex_colors[:-1], mesh.vertex_colors[:, :2], (255*mesh.vertex_colors).byte():
+        with pytest.raises(InputError, match='vertex_colors'): renderer(mesh.vertices, mesh.faces, level, colors)
 
 
 # %% nbs/05_render.ipynb #8b7b2a90
@@ -252,6 +260,29 @@ def test_unknown_cameras_and_shadings_are_named():
     for name in 'camera', 'shading':
         with pytest.raises(InputError, match=name): SoftRenderer(**{name: 'round'})
     with pytest.raises(InputError, match='matrix'): SoftRenderer(camera='matrix').silhouettes(letter().vertices, letter().faces, level)
+
+
+# %% nbs/05_render.ipynb #bbe80369
+def test_on_an_accelerator_nothing_is_read_back_and_nothing_copied_over():
+    pytest.importorskip('triton')
+    class Calls(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            names.append(getattr(function, '__name__', str(function)))
+            return function(*args, **(kwargs or {}))
+
+    stalls = {'new_tensor', 'tensor', 'from_numpy', 'item', 'tolist', 'cpu', 'numpy', 'nonzero', 'masked_select', '__bool__', '__int__', '__float__', '__index__'}
+    mesh, ring = icosphere(0), viewpoint_ring(2)
+    vertices, faces, views, colors, texels, matrix = (t.to('meta') for t in (
+        mesh.vertices.expand(2, -1, -1), mesh.faces, ring, mesh.vertices, torch.ones(20, 2, 2, 3), torch.eye(3, 4).expand(2, 3, 4)))
+    for options, scene in [({}, (views,)), ({}, (views, colors)), ({}, (views, colors, texels)), (dict(color='hard', alpha='sum'), (views, colors, texels)),
+                           (dict(camera='orthographic', shading='smooth', supersample=2), (views, colors)), (dict(camera='matrix', cull_backfaces=True), (matrix, colors))]:
+        renderer, names = SoftRenderer(16, backend='triton', **options), []
+        leaf = vertices.clone().requires_grad_()
+        with pytest.MonkeyPatch.context() as patched, Calls():
+            patched.setattr(torch, 'autocast', lambda *args, **kw: contextlib.nullcontext())   # there is none for meta
+            pictures = [renderer.silhouettes(leaf, faces, scene[0]), renderer(leaf, faces, *scene)]
+            torch.autograd.grad(sum(p.sum() for p in pictures), leaf)
+        assert len(names) > 50 and not stalls & set(names), stalls & set(names)
 
 
 # %% nbs/05_render.ipynb #13d034cc
