@@ -196,8 +196,11 @@ def map_array(
     offset = array_offset(stored)
     if offset + stored.nbytes > stored.path.stat().st_size:
         raise InputError(f'{stored.path}: truncated')
-    return np.memmap(stored.path, stored.dtype, 'c', offset, stored.shape,
-                     stored.order)
+    try: return np.memmap(stored.path, stored.dtype, 'c', offset,
+                          stored.shape, stored.order)
+    except OSError as reason:
+        raise InputError(f'{stored.path}: {stored.nbytes:,} bytes cannot be '
+                         f'mapped ({reason.strerror})') from None
 
 # %% ../nbs/09_data.ipynb #88e9c1ee
 def unpack_array(

@@ -110,6 +110,15 @@ def test_writing_to_a_mapped_array_leaves_the_file_alone():
         assert not load_array(path, (3,)).any()
 
 
+# %% nbs/09_data.ipynb #d8d5fbef
+def test_what_cannot_be_mapped_is_named():
+    from unittest.mock import patch
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(f'{folder}/a.npz', np.zeros((2, 3), np.uint8))
+        with patch('numpy.memmap', side_effect=OSError(12, 'Cannot allocate memory')), pytest.raises(InputError, match='a.npz: 6 bytes cannot be mapped .Cannot'):
+            load_array(f'{folder}/a.npz', (3,))
+
+
 # %% nbs/09_data.ipynb #d8e8af6d
 def test_a_pickle_is_refused_and_never_run():
     class Bomb:
@@ -473,8 +482,8 @@ def test_a_furniture_library_becomes_a_data_set_with_creators_and_licences():
         assert lamp['name'] == 'Desk lamp' and lamp['reason'].startswith('m4.obj, line 2') and folder not in lamp['reason']
         assert record['categories'] == ['chair']
         upright = make_object(Recipe(lambda: make_shape('chair', torch.Generator().manual_seed(1)), '', '', ''), viewpoint_ring())[1]
-        made = load_split(f'{folder}/made', 'chair', rows[2]['split']).voxels[rows[2]['row']]
-        assert (made & upright).sum() > .95*(made | upright).sum()
+        oak = load_split(f'{folder}/made', 'chair', rows[2]['split']).voxels[rows[2]['row']]
+        assert (oak & upright).sum() > .95*(oak | upright).sum()
         wide = load_split(f'{folder}/made', 'chair', rows[0]['split']).voxels[rows[0]['row']]
         across = [np.ptp(np.flatnonzero(wide.any(axes))) + 1 for axes in ((1, 2), (0, 2), (0, 1))]   # y, x, z
         assert across[1] > 3*max(across[0], across[2])
