@@ -535,7 +535,7 @@ def ready(
     if triton is None:
         raise InputError("backend: 'triton' needs the package triton, which "
                          "is not here; expected 'cpu' or 'reference'")
-    if not (faces.is_cuda or INTERPRETED):
+    if not (faces.is_cuda or faces.is_meta or INTERPRETED):
         raise InputError("backend: 'triton' draws tensors on a GPU, found "
                          f'one on {faces.device}; expected '
                          "'cpu' or 'reference', or TRITON_INTERPRET=1")
