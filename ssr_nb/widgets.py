@@ -382,7 +382,6 @@ CSS = """
   justify-content: center; }
 .ssr :focus-visible { outline: 2px solid var(--jp-brand-color1, Highlight);
   outline-offset: 2px; }
-.ssr-drop span { white-space: nowrap; }
 .ssr-drop { border: 1px dashed var(--jp-border-color1, GrayText);
   border-radius: 4px; padding: 0 8px; }
 """
