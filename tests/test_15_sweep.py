@@ -92,16 +92,19 @@ def test_a_table_is_filled_by_a_ray_cluster_of_which_a_worker_is_killed():
             seen.append(torch.load(path, weights_only=True)['iteration'])
             if killed or seen[-1] < 6: continue
             for process in psutil.process_iter(['cmdline']):
-                if process.ppid() and (process.info['cmdline'] or [''])[0].startswith('ray::run_case') and any(
-                        str(path.parent) in f.path for f in process.open_files()):
-                    process.kill(); process.wait(30); killed.append(seen[-1])
+                if not (process.info['cmdline'] or [''])[0].startswith('ray::run_case'): continue
+                try: mine = any(str(path.parent) in f.path for f in process.open_files())
+                except psutil.Error: continue                                    # it has just ended
+                if mine: process.kill(); process.wait(30); killed.append(seen[-1])
 
     with tempfile.TemporaryDirectory() as tmp:
         make_dataset(f'{tmp}/data', categories=['plane'], count=10)
         alone = exported(cases, f'{tmp}/data', f'{tmp}/one.csv', f'{tmp}/one', processes=0, progress=False)
-        cluster = Cluster(initialize_head=True, head_node_args=node(num_cpus=0))
         try:
+            cluster = Cluster(initialize_head=True, head_node_args=node(num_cpus=0))
             for _ in range(2): cluster.add_node(**node())
+        except Exception as error: pytest.skip(f'no Ray cluster starts here: {error}')
+        try:
             watcher = threading.Thread(target=kill_one, args=[Path(tmp)/'two'/cases[1].name/'checkpoint.pt'])
             watcher.start()
             together = exported(cases, f'{tmp}/data', f'{tmp}/two.csv', f'{tmp}/two', ray=cluster.address, progress=False)
