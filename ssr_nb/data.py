@@ -7,15 +7,15 @@ __all__ = ['SPLITS', 'IMAGE_SHAPE', 'VOXEL_SHAPE', 'FILE_NAME', 'BROKEN', 'MOST_
            'MOST_CONTENTS', 'MOST_CATALOG', 'MOST_FILE', 'MOST_FILES', 'CATALOG', 'MOST_DEB', 'MOST_XZ', 'LIBRARIES',
            'split_file', 'list_splits', 'find_name', 'StoredArray', 'require', 'one_line', 'find_array', 'check_array',
            'array_offset', 'map_array', 'unpack_array', 'read_array', 'load_array', 'read_record', 'read_angles',
-           'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled', 'object_looks', 'choose_covering',
-           'Recipe', 'shape_recipes', 'axis', 'orient', 'read_credits', 'mesh_recipes', 'unescape', 'read_properties',
-           'find_kind', 'add_kinds', 'open_library', 'read_member', 'read_catalog', 'unpack_model', 'write_beside',
-           'read_numbers', 'place', 'load_furniture', 'furniture_recipes', 'Unpacked', 'pieces', 'untar_libraries',
-           'unpack_deb', 'find_libraries', 'make_object', 'make_objects', 'split_objects', 'write_category',
-           'pick_categories', 'check_choices', 'find_recipes', 'library_paths', 'find_furniture', 'write_dataset',
-           'draft_folder', 'make_dataset', 'check_objects', 'check_files', 'check_record', 'check_dataset',
-           'dataset_info', 'open_picture', 'array_picture', 'as_picture', 'as_mask', 'letterbox', 'check_picture_alpha',
-           'load_image']
+           'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled', 'small_colors', 'object_looks',
+           'choose_covering', 'Recipe', 'shape_recipes', 'axis', 'orient', 'read_credits', 'mesh_recipes', 'unescape',
+           'read_properties', 'find_kind', 'add_kinds', 'open_library', 'read_member', 'read_catalog', 'unpack_model',
+           'write_beside', 'read_numbers', 'place', 'load_furniture', 'furniture_recipes', 'Unpacked', 'pieces',
+           'untar_libraries', 'unpack_deb', 'find_libraries', 'make_object', 'make_objects', 'split_objects',
+           'write_category', 'pick_categories', 'check_choices', 'find_recipes', 'library_paths', 'find_furniture',
+           'write_dataset', 'draft_folder', 'make_dataset', 'check_objects', 'check_files', 'check_record',
+           'check_dataset', 'dataset_info', 'open_picture', 'array_picture', 'as_picture', 'as_mask', 'letterbox',
+           'check_picture_alpha', 'load_image']
 
 # %% ../nbs/09_data.ipynb #e32a89e0
 import hashlib
@@ -340,14 +340,22 @@ def choose_labeled(
     return torch.randperm(n_objects, generator=seeded)[:N]
 
 # %% ../nbs/09_data.ipynb #29983fa1
+def small_colors(
+    images: Tensor,   # (..., C, S, S) uint8
+) -> Tensor:          # (..., C·16·16) float
+    "Images on 16×16 pixels, as vectors."
+    flat = images.flatten(0, -4).float()/255
+    return F.adaptive_avg_pool2d(flat, 16).flatten(1).unflatten(
+        0, images.shape[:-3])
+
 def object_looks(
     images: np.ndarray,  # (n, 24, 4, S, S) uint8
 ) -> Tensor:             # (n, 2048)
     "Mean and spread of each object's images, whatever their order."
     looks = []
     for views in images:
-        small = F.adaptive_avg_pool2d(torch.tensor(views).float()/255, 16)
-        looks.append(torch.stack([small.mean(0), small.std(0)]).flatten())
+        small = small_colors(torch.tensor(views))
+        looks.append(torch.cat([small.mean(0), small.std(0)]))
     return torch.stack(looks)
 
 # %% ../nbs/09_data.ipynb #ab3803a0

@@ -4,20 +4,20 @@
 
 # %% auto #0
 __all__ = ['RULES', 'label_by_agreement', 'label_by_confidence', 'assign', 'label_jointly', 'image_distance', 'tour_score',
-           'improve_tour', 'assign_tour', 'tour_margin', 'walk_fit', 'small_colors', 'moved_distance',
-           'place_by_neighbours', 'label_by_tour', 'render_agreement', 'object_similarity', 'mean_similarity',
-           'pseudo_label', 'sample_pairs', 'label_quality']
+           'improve_tour', 'assign_tour', 'tour_margin', 'walk_fit', 'moved_distance', 'place_by_neighbours',
+           'label_by_tour', 'render_agreement', 'object_similarity', 'mean_similarity', 'pseudo_label', 'sample_pairs',
+           'label_quality']
 
 # %% ../nbs/12_pseudo_label.ipynb #6f2919de
 import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numba import njit
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from .data import small_colors
 from .mesh import InputError
 from .reconstruct import Reconstructor
 from .render import SoftRenderer
@@ -154,14 +154,6 @@ def walk_fit(
     return log.cpu().gather(1, (places % count).T).mean(0)
 
 # %% ../nbs/12_pseudo_label.ipynb #4c74fccb
-def small_colors(
-    images: Tensor,   # (..., C, S, S) uint8
-) -> Tensor:          # (..., C·16·16) float
-    "Images on 16×16 pixels, as vectors."
-    flat = images.flatten(0, -4).float()/255
-    return F.adaptive_avg_pool2d(flat, 16).flatten(1).unflatten(
-        0, images.shape[:-3])
-
 def moved_distance(
     walks: Tensor,   # (n, K, D) images of n objects, each in walk order
     placed: Tensor,  # (K, D) images of one object, a viewpoint each

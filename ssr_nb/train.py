@@ -7,10 +7,10 @@ __all__ = ['METHODS', 'RANGES', 'SMALL', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTE
            'process_rank', 'average_gradients', 'mean_of_processes', 'MeanOverProcesses', 'SharedBatchNorm',
            'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized', 'mixed',
            'pseudo_count', 'draw_batch', 'softras_step', 'whole_pool', 'labeled_pool', 'pseudo_pool', 'draw_objects',
-           'drawn_pool', 'siamvp_pool', 'follow', 'siamvp_step', 'believed', 'relabel', 'validate', 'advance',
-           'fingerprint', 'run_state', 'same_setting', 'shown', 'read_checkpoint', 'check_settings', 'same_form',
-           'adam_form', 'misfit', 'restore', 'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit',
-           'loop', 'finished']
+           'siamvp_pool', 'follow', 'siamvp_step', 'believed', 'relabel', 'validate', 'advance', 'fingerprint',
+           'run_state', 'same_setting', 'shown', 'read_checkpoint', 'check_settings', 'same_form', 'adam_form',
+           'misfit', 'restore', 'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop',
+           'finished']
 
 # %% ../nbs/13_train.ipynb #d0390f46
 import copy
@@ -118,8 +118,8 @@ def check_config(
     least = dict(labeled=0, iterations=1, batch=2, level=0, width=1, hidden=1,
                  features=1, siam_size=16, siam_width=1, siam_features=1,
                  siam_pairs=0, siam_objects=2, siam_first=0, siam_pseudo=0,
-                 siam_drawn=0, rotations=1, cycle=1, validate_every=1, patience=0,
-                 checkpoint_every=1, seed=0)
+                 siam_drawn=0, rotations=1, cycle=1, validate_every=1,
+                 patience=0, checkpoint_every=1, seed=0)
     for name, low in least.items():
         value = getattr(config, name)
         if not isinstance(value, int) or value < low:
@@ -155,9 +155,9 @@ RANGES = dict(
     lr=(1e-9, 10), siam_lr=(1e-9, 10), sigma=(1e-12, 1), half_angle=(.1, 89),
     dist_eps=(1e-30, .499), laplacian=(0, 1e6), flatten=(0, 1e6),
     gate=(0, 1), threshold=(0, 1), rotation=(-360, 360), siam_scale=(0, .99),
-    siam_shift=(0, 2), decay_at=(0, 1e12), tour_weight=(0, 1e6), tour_trust=(0, 1),
-    render_weight=(0, 1e3), labeled_share=(0, 1), siam_soft=(0, .99), teacher=(0, .9999),
-    tour_spread=(0, 1e6))
+    siam_shift=(0, 2), siam_soft=(0, .99), decay_at=(0, 1e12),
+    tour_weight=(0, 1e6), tour_trust=(0, 1), tour_spread=(0, 1e6),
+    render_weight=(0, 1e3), labeled_share=(0, 1), teacher=(0, .9999))
 
 # %% ../nbs/13_train.ipynb #dde989e0
 SMALL = SSRConfig(
@@ -398,10 +398,15 @@ def softras_step(
 
 # %% ../nbs/13_train.ipynb #56d96f75
 def whole_pool(
+    run: Trainer,
     images: Tensor,                    # (n, K, 3, S, S) uint8
+    members: Tensor,                   # (m,) objects to draw from
+    most: int,                         # objects drawn
 ) -> tuple[Tensor, Tensor, Tensor]:    # images (B, 3, S, S) float,
                                        # objects (B,), views (B,)
-    "All views of some objects."
+    "All views of random objects."
+    order = torch.randperm(len(members), generator=run.generator)
+    images = images[members[order[:most]]]
     count, views = images.shape[:2]
     numbers = [torch.arange(n, device=images.device) for n in (count, views)]
     return (images.flatten(0, 1).float()/255,
@@ -412,8 +417,7 @@ def labeled_pool(
     most: int,                         # objects
 ) -> tuple[Tensor, Tensor, Tensor]:    # as of whole_pool
     "All views of random labeled objects."
-    order = torch.randperm(len(run.labeled), generator=run.generator)
-    return whole_pool(run.siam_images[run.labeled[order[:most]]])
+    return whole_pool(run, run.siam_images, run.labeled, most)
 
 # %% ../nbs/13_train.ipynb #a460f526
 def pseudo_pool(
@@ -449,14 +453,6 @@ def draw_objects(
                      half_angle=run.config.half_angle) for m in meshes])
     run.drawn = resized(pictures, run.config.siam_size).to(run.device)
 
-def drawn_pool(
-    run: Trainer,
-    most: int,                         # objects
-) -> tuple[Tensor, Tensor, Tensor]:    # as of whole_pool
-    "All views of random objects that SoftRas has drawn."
-    order = torch.randperm(len(run.drawn), generator=run.generator)
-    return whole_pool(run.drawn[order[:most]])
-
 # %% ../nbs/13_train.ipynb #06b2d22a
 def siamvp_pool(
     run: Trainer,
@@ -466,7 +462,8 @@ def siamvp_pool(
     pool = labeled_pool(run, c.siam_objects)
     if c.siam_pseudo: pools.append(pseudo_pool(run, c.siam_pseudo))
     if c.siam_drawn and run.iteration >= c.cycle:
-        pools.append(drawn_pool(run, c.siam_drawn))
+        everything = torch.arange(len(run.drawn))
+        pools.append(whole_pool(run, run.drawn, everything, c.siam_drawn))
     for more in pools:
         more = more[0], more[1] + pool[1].max() + 1, more[2]
         pool = tuple(torch.cat(parts) for parts in zip(pool, more))
