@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -q --durations=10 --timeout=900 --timeout-method=thread
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-fast test-browser docs app latency lab sync clean
@@ -11,14 +12,14 @@ demo: $(VENV)/.run  ## SoftRas and SSR side by side on built-in shapes: demo/rep
 	$(BIN)/ssr_demo --out demo
 
 test: $(VENV)/.dev  ## every generated test, then every notebook top to bottom
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --durations=10 tests
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --durations=10 --nbmake --nbmake-timeout=900 nbs
+	$(PYTEST) -n $(JOBS) --dist worksteal tests
+	$(PYTEST) -n $(JOBS) --dist worksteal --nbmake --nbmake-timeout=900 nbs
 
 test-fast: $(VENV)/.dev  ## the generated tests that take seconds
-	$(BIN)/python -m pytest -q -n $(JOBS) -m 'not slow' tests
+	$(PYTEST) -n $(JOBS) -m 'not slow' tests
 
 test-browser: $(VENV)/.all  ## widgets, app and site, operated in a real browser
-	$(BIN)/python -m pytest -q -m browser --durations=10 tests
+	$(PYTEST) -m browser tests
 
 latency: $(VENV)/.all  ## how long a key press takes until the new picture
 	$(BIN)/ssr_nb_latency

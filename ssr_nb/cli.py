@@ -284,8 +284,14 @@ def join_processes(
 ) -> str:          # the device of this process
     "Take part in a group that torchrun has started, if there is one."
     if int(os.environ.get('WORLD_SIZE', 1)) < 2: return device
-    backend = 'nccl' if device == 'cuda' else 'gloo'
-    torch.distributed.init_process_group(backend)
+    store, rank, count = next(torch.distributed.rendezvous('env://'))
+    if os.environ.get('LOCAL_WORLD_SIZE') == str(count):   # one machine
+        # torchrun's store outlives a restart: addresses of dead processes
+        attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+        store = torch.distributed.PrefixStore(f'attempt {attempt}', store)
+    torch.distributed.init_process_group(
+        'nccl' if device == 'cuda' else 'gloo', store=store, rank=rank,
+        world_size=count)
     rank = int(os.environ.get('LOCAL_RANK', 0))
     return f'cuda:{rank}' if device == 'cuda' else device
 

@@ -159,7 +159,8 @@ def moved_distance(
     placed: Tensor,  # (K, D) images of one object, a viewpoint each
 ) -> Tensor:         # (n, K) with the walk moved on by 0 … K - 1 views
     "Mean distance of a walk's images to those of an object in its place."
-    distance = torch.cdist(walks, placed.expand(len(walks), -1, -1))
+    distance = torch.cdist(walks.flatten(0, 1), placed).unflatten(
+        0, walks.shape[:2])
     step = torch.arange(walks.shape[1], device=walks.device)
     return torch.stack([distance[:, step, (step + s) % len(step)].mean(1)
                         for s in range(len(step))], 1)

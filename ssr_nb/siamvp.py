@@ -39,8 +39,8 @@ class SiamVP(nn.Module):
         self.image_size = image_size
         a, b, c = kernels
         self.twin = nn.Sequential(
-            nn.Conv2d(3, width, a), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(width, 2*width, b), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(3, width, a), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Conv2d(width, 2*width, b), nn.MaxPool2d(2), nn.ReLU(),
             nn.Conv2d(2*width, 2*width, c), nn.ReLU(), nn.Flatten())
         side = feature_side(image_size, kernels)
         self.features = nn.Linear(2*width*side*side, features)
@@ -64,6 +64,16 @@ class SiamVP(nn.Module):
     ) -> Tensor:         # (...) log-odds of the same viewpoint
         "Compare embeddings."
         return self.compare((first - second).abs()).squeeze(-1)
+
+    def pair_logits(
+        self,
+        features: Tensor,  # (B, features)
+    ) -> Tensor:           # (B(B - 1)/2,) of all pairs i < j, row by row
+        "Compare all embeddings with each other."
+        weight = self.compare.weight[0]
+        more, less = (F.pdist(features.float()*w, p=1.)
+                      for w in (weight.relu(), (-weight).relu()))
+        return more - less + self.compare.bias
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         return self.logits(self.embed(first), self.embed(second))
@@ -100,24 +110,21 @@ def transform_images(
 def pair_table(
     objects: Tensor,          # (B,) which object each image shows
     views: Tensor,            # (B,) which viewpoint it was taken from
-) -> tuple[Tensor, Tensor]:   # same (B, B), different (B, B); i < j
+) -> tuple[Tensor, Tensor]:   # same, different: (B(B - 1)/2,) bool, i < j
     "All usable pairs: same viewpoint of other objects, other viewpoints."
-    count = len(objects)
-    upper = torch.ones(count, count, dtype=torch.bool,
-                       device=views.device).triu(1)
-    one_view = views[:, None] == views
-    return (upper & one_view & (objects[:, None] != objects),
-            upper & ~one_view)
+    i, j = torch.triu_indices(len(views), len(views), 1, device=views.device)
+    one_view = views[i] == views[j]
+    return one_view & (objects[i] != objects[j]), ~one_view
 
 # %% ../nbs/11_siamvp.ipynb #1217b190
 def choose_pairs(
-    usable: Tensor,              # (B, B) bool: pairs to choose from
-    hardness: Tensor,            # (B, B) larger is harder
+    usable: Tensor,              # (N,) bool: pairs to choose from
+    hardness: Tensor,            # (N,) larger is harder
     count: int,                  # how many; 0: all
     generator: torch.Generator,
-) -> Tensor:                     # (P, 2) image numbers, P ≤ count
+) -> Tensor:                     # (P,) pair numbers, P ≤ count
     "The hardest usable pair and random others, without repeats."
-    pairs = usable.nonzero()
+    pairs = usable.nonzero()[:, 0]
     if len(pairs) <= count or not count: return pairs
     hardest = hardness[usable].argmax().to(pairs.device)
     order = torch.randperm(len(pairs), generator=generator).to(pairs.device)
@@ -126,15 +133,11 @@ def choose_pairs(
 
 # %% ../nbs/11_siamvp.ipynb #2bfc1cc7
 def pair_loss(
-    siam: SiamVP,
-    features: Tensor,         # (B, features) of the pool
-    same: Tensor,             # (P, 2) pairs of one viewpoint
-    different: Tensor,        # (Q, 2) pairs of two viewpoints
-    target: Tensor | float = 0.,  # (Q,) P(same) to teach of the different
-) -> tuple[Tensor, Tensor]:   # loss (), share of right answers ()
+    yes: Tensor,                  # (P,) logits of pairs of one viewpoint
+    no: Tensor,                   # (Q,) logits of pairs of two viewpoints
+    target: Tensor | float = 0.,  # (Q,) P(same) to teach of the latter
+) -> tuple[Tensor, Tensor]:       # loss (), share of right answers ()
     "Binary cross-entropy (Eq. 2), same and different pairs weighing alike."
-    yes, no = (siam.logits(features[i], features[j])
-               for i, j in (same.T, different.T))
     loss = (F.softplus(-yes).mean() + (F.softplus(no) - target*no).mean())/2
     right = ((yes > 0).float().mean() + (no <= 0).float().mean())/2
     return loss, right.detach()
@@ -154,23 +157,21 @@ def siamvp_loss(
     ring: int = 24,              # viewpoints on it
 ) -> tuple[Tensor, Tensor]:      # loss (), accuracy ()
     "One batch of balanced pairs with the hardest ones (paper §3.2)."
-    features = siam.embed(images)
+    opinion = siam.pair_logits(siam.embed(images))
     same, different = pair_table(objects, views)
-    with torch.no_grad():   # which is the hardest? Of all, it is there
-        opinion = (siam.logits(features[:, None], features[None])
-                   if pairs else same.float())
     same = choose_pairs(same, -opinion, pairs//2, generator)
     different = choose_pairs(different, opinion, pairs//2, generator)
-    apart = views[different].diff()[:, 0].remainder(ring)
+    i, j = torch.triu_indices(len(views), len(views), 1, device=views.device)
+    apart = (views[j] - views[i])[different].remainder(ring)
     target = soft*((apart == 1) | (apart == ring - 1))
-    loss, accuracy = pair_loss(siam, features, same, different, target)
+    loss, accuracy = pair_loss(opinion[same], opinion[different], target)
     if rotate:
         turn, *rest = torch.rand(4, generator=generator).tolist()
         grow, right, up = (2*r - 1 for r in rest)
         moved = transform_images(images, 360*turn, 1 + scale*grow,
                                  (shift*right, shift*up))
-        loss = loss + pair_loss(siam, siam.embed(moved), same, different,
-                                target)[0]
+        opinion = siam.pair_logits(siam.embed(moved))
+        loss = loss + pair_loss(opinion[same], opinion[different], target)[0]
     return loss, accuracy
 
 # %% ../nbs/11_siamvp.ipynb #7f577e6e
@@ -182,8 +183,7 @@ def pair_accuracy(
     views: Tensor,      # (B,) from which viewpoint
 ) -> float:             # in [0, 1]; guessing gives .5
     "Balanced accuracy over all pairs that `pair_table` allows."
-    features = siam.embed(images)
-    yes = siam.logits(features[:, None], features[None]) > 0
+    yes = siam.pair_logits(siam.embed(images)) > 0
     same, different = pair_table(objects, views)
     right = yes[same].float().mean(), (~yes[different]).float().mean()
     return (sum(right)/2).item()

@@ -513,13 +513,38 @@ def test_killed_workers_are_restarted_and_nothing_is_lost():
         done = subprocess.run([*command, 'whole'], cwd=folder, env=one_thread, capture_output=True, text=True, timeout=200)
         assert done.returncode == 0, done.stderr
         with open(f'{folder}/log', 'w') as log, subprocess.Popen([*command, 'parts'], cwd=folder, env=one_thread, stdout=log, stderr=log) as process:
-            for victim in victims:
-                wait_for_checkpoints(Path(folder)/'parts'/'checkpoint.pt', 2, process)
-                workers(process)[victim].send_signal(signal.SIGKILL)
-            code = process.wait(200)
+            try:
+                for victim in victims:
+                    wait_for_checkpoints(Path(folder)/'parts'/'checkpoint.pt', 2, process)
+                    workers(process)[victim].send_signal(signal.SIGKILL)
+                code = process.wait(200)
+            finally: process.terminate()   # were it to hang, its workers go with it
         text = Path(f'{folder}/log').read_text()
         assert code == 0 and text.count('exitcode: -9') + text.count('SIGKILL') >= len(victims), text
         assert equal(kept(f'{folder}/whole'), kept(f'{folder}/parts'))
+
+
+# %% nbs/19_trust.ipynb #1a56adb3
+@pytest.mark.slow
+def test_processes_that_are_restarted_do_not_wait_for_those_that_died():
+    program = '''
+import os, sys, time, torch
+from ssr_nb.cli import join_processes
+first, leader = os.environ['TORCHELASTIC_RESTART_COUNT'] == '0', os.environ['RANK'] == '0'
+if leader and not first: time.sleep(4)   # the other looks for its address at once
+join_processes('cpu')
+if first: sys.exit(leader)
+total = torch.ones(1)
+torch.distributed.all_reduce(total)
+print('joined by', int(total))
+'''
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder)/'worker.py').write_text(program)
+        command = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', '--max-restarts=1', f'{folder}/worker.py']
+        with subprocess.Popen([sys.executable, *command], env=one_thread, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try: said, complaints = process.communicate(timeout=100)
+            finally: process.terminate()
+        assert process.returncode == 0 and said.count('joined by 2') == 2, complaints
 
 
 # %% nbs/19_trust.ipynb #b028cd2e
