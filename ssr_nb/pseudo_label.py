@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RULES', 'label_by_agreement', 'label_by_confidence', 'assign', 'label_jointly', 'image_distance', 'tour_score',
            'improve_tour', 'assign_tour', 'tour_margin', 'walk_fit', 'moved_distance', 'place_by_neighbours',
-           'label_by_tour', 'render_agreement', 'object_similarity', 'mean_similarity', 'pseudo_label', 'sample_pairs',
-           'label_quality']
+           'label_by_tour', 'render_agreement', 'object_similarity', 'mean_similarity', 'label_confidence',
+           'pseudo_label', 'sample_pairs', 'label_quality']
 
 # %% ../nbs/12_pseudo_label.ipynb #6f2919de
 import math
@@ -281,6 +281,16 @@ def mean_similarity(
     logs = [table.clamp_min(1e-6).log() for table in tables]
     return torch.stack(logs).mean(0).exp()
 
+# %% ../nbs/12_pseudo_label.ipynb #8a7454ac
+def label_confidence(
+    labels: Tensor,       # (n, K) viewpoint number, or -1
+    similarity: Tensor,   # (n, K, M) P(same viewpoint)
+) -> Tensor:              # (n, K) P of the label; 0: there is none
+    "What the similarities say of the viewpoints that a rule has chosen."
+    labels = labels.to(similarity.device)
+    p = similarity.gather(-1, labels.clamp_min(0)[..., None])[..., 0]
+    return p.where(labels >= 0, torch.zeros_like(p)).clamp(0, 1)
+
 # %% ../nbs/12_pseudo_label.ipynb #94f0a72a
 RULES = 'agreement', 'confidence', 'joint', 'tour', 'classifier'
 
@@ -297,39 +307,48 @@ def pseudo_label(
     trust: float = 1.,               # share of the objects that tour labels
     best: bool = False,              # the best of the R objects, not the mean
     spread: float = 0.,              # weight of S beside neighbours; 0: none
-) -> Tensor:                         # (n, K) viewpoint number, or -1
+) -> tuple[Tensor, Tensor]:          # (n, K) viewpoint number, or -1; and
+                                     # (n, K) how sure it is, or 0
     "Viewpoints that a rule believes. InputError for an unknown rule."
     if rule not in RULES:
         raise InputError(f'rule: expected one of {RULES}, got {rule!r}')
-    sure = .8 if threshold is None else threshold
-    if rule == 'classifier':
-        return label_by_confidence(siam.probabilities(images), sure)
     angles = [k*rotation for k in range(2*rotations)]
     both = siam, images, references
-    S = mean_similarity(*both, angles[::2], best)*evidence
-    if rule == 'confidence': return label_by_confidence(S, sure)
+    S = (siam.probabilities(images) if rule == 'classifier' else
+         mean_similarity(*both, angles[::2], best)*evidence)
+    if rule in ('classifier', 'confidence'):
+        labels = label_by_confidence(S, .8 if threshold is None else threshold)
+        return labels, label_confidence(labels, S)
     rotated = mean_similarity(*both, angles[1::2], best)*evidence
-    if rule == 'joint': return label_jointly(S, rotated)
-    if rule == 'tour':
-        return label_by_tour(S, rotated, images, tour_weight, trust,
-                             references, spread)
-    return label_by_agreement(S, rotated, .5 if threshold is None else threshold)
+    if rule == 'joint': labels = label_jointly(S, rotated)
+    elif rule == 'tour':
+        labels = label_by_tour(S, rotated, images, tour_weight, trust,
+                               references, spread)
+    else:
+        labels = label_by_agreement(S, rotated,
+                                    .5 if threshold is None else threshold)
+    return labels, label_confidence(labels, (S*rotated).sqrt())
 
 # %% ../nbs/12_pseudo_label.ipynb #f898e10b
 def sample_pairs(
     labels: Tensor,                     # (n, K) viewpoint number, or -1
     count: int,                         # pairs
     generator: torch.Generator,
+    weight: Tensor | None = None,       # (n, K) how much each label counts
 ) -> tuple[Tensor, Tensor, Tensor]:     # objects (count,), images and
                                         # viewpoints (2, count)
     "Random objects with two or more labels, two labeled images of each."
-    known = labels >= 0
+    known = (labels >= 0).float()
     usable = (known.sum(1) >= 2).nonzero()[:, 0]
     if not len(usable): raise InputError('labels: no object has two')
-    chosen = torch.randint(len(usable), (count,), generator=generator)
+    if weight is None:
+        chosen = torch.randint(len(usable), (count,), generator=generator)
+    else:
+        known = known*weight.clamp_min(1e-6)
+        chosen = torch.multinomial(known[usable].sum(1), count, True,
+                                   generator=generator)
     objects = usable[chosen]
-    images = torch.multinomial(known[objects].float(), 2,
-                               generator=generator).T
+    images = torch.multinomial(known[objects], 2, generator=generator).T
     return objects, images, labels[objects, images]
 
 # %% ../nbs/12_pseudo_label.ipynb #161c9879

@@ -86,6 +86,8 @@ class SSRConfig:
     siam_drawn: int = 0           # objects drawn by SoftRas among its pairs
     siam_soft: float = 0.         # P(same) taught of neighbours on the ring
     teacher: float = 0.           # SiamVP's moving average labels; 0: itself
+    label_weight: float = 0.      # power of P of a pseudo-label, by which
+                                  # it is drawn more often; 0: all alike
     # §3.2: agreement, or confidence as in the listing; the others are ours
     rule: Literal['agreement', 'confidence', 'joint', 'tour', 'classifier',
                   'oracle'] = 'agreement'
@@ -157,7 +159,8 @@ RANGES = dict(
     gate=(0, 1), threshold=(0, 1), rotation=(-360, 360), siam_scale=(0, .99),
     siam_shift=(0, 2), siam_soft=(0, .99), decay_at=(0, 1e12),
     tour_weight=(0, 1e6), tour_trust=(0, 1), tour_spread=(0, 1e6),
-    render_weight=(0, 1e3), labeled_share=(0, 1), teacher=(0, .9999))
+    render_weight=(0, 1e3), labeled_share=(0, 1), teacher=(0, .9999),
+    label_weight=(0, 100))
 
 # %% ../nbs/13_train.ipynb #dde989e0
 SMALL = SSRConfig(
@@ -274,6 +277,7 @@ class Trainer:
         self.unlabeled = complement(self.labeled, count)
         self.known = torch.arange(views).expand(len(self.labeled), views)
         self.pseudo = torch.full((len(self.unlabeled), views), -1)
+        self.confidence = torch.zeros(self.pseudo.shape)   # P of those
         build_networks(self, self.images.shape[-1])
         self.iteration, self.seconds, self.rows = 0, 0., []
         self.best_iou, self.best_iteration, self.best = -1., 0, {}
@@ -362,12 +366,14 @@ def draw_batch(
 ) -> tuple[Tensor, Tensor]:   # images (2, B, 4, S, S) uint8, views (2, B)
     "Pairs of labeled images, and of pseudo-labeled ones if there are any."
     guessed = pseudo_count(run)
-    sources = [(run.labeled, run.known, run.config.batch - guessed),
-               (run.unlabeled, run.pseudo, guessed)]
+    power = run.config.label_weight
+    weight = run.confidence**power if power else None
+    sources = [(run.labeled, run.known, None, run.config.batch - guessed),
+               (run.unlabeled, run.pseudo, weight, guessed)]
     images, views = [], []
-    for members, labels, n in sources:
+    for members, labels, weight, n in sources:
         if not n: continue
-        objects, shown, seen = sample_pairs(labels, n, run.generator)
+        objects, shown, seen = sample_pairs(labels, n, run.generator, weight)
         images.append(run.images[members[objects], shown])
         views.append(seen)
     return torch.cat(images, 1), torch.cat(views, 1)
@@ -505,7 +511,7 @@ def believed(
     run: Trainer,
     rows: Tensor,         # (n,) which of the unlabeled objects
     references: Tensor,   # (R, K, 3, S, S) labeled objects
-) -> Tensor:              # (n, K) viewpoint numbers, or -1
+) -> Tensor:              # (n, K, 2) viewpoint numbers, or -1; their P
     "What the rule says of some unlabeled objects."
     c, members = run.config, run.unlabeled[rows]
     evidence = render_agreement(
@@ -513,10 +519,11 @@ def believed(
         c.half_angle)**c.render_weight if c.render_weight else 1.
     grown = run.iteration/c.iterations
     trust = c.tour_trust + (1 - c.tour_trust)*grown
-    return pseudo_label(
+    labels, sure = pseudo_label(
         run.teacher, run.siam_images[members], references, c.rule,
         c.threshold, c.rotation, c.rotations, evidence, c.tour_weight, trust,
         c.references == 'best', c.tour_spread)
+    return torch.stack([labels.to(sure), sure], -1)
 
 # %% ../nbs/13_train.ipynb #82974b71
 @torch.no_grad()
@@ -527,6 +534,7 @@ def relabel(
     c = run.config
     if c.rule == 'oracle':
         run.pseudo = run.known[:1].expand(len(run.unlabeled), -1).clone()
+        run.confidence = torch.ones(run.pseudo.shape)
         return
     images, objects, views = labeled_pool(run, 8)
     accuracy = (classifier_loss(run.teacher, images, views)[1].item()
@@ -537,12 +545,12 @@ def relabel(
     if accuracy < c.gate or not len(run.unlabeled): return
     chosen = order[:1] if c.references == 'one' else order
     references = run.siam_images[run.labeled[chosen]]
-    if c.tour_spread:   # all objects are one question
-        everything = torch.arange(len(run.unlabeled))
-        run.pseudo = believed(run, everything, references).cpu()
-        return
-    run.pseudo = in_shares(lambda rows: believed(run, rows, references),
-                           run.pseudo.to(run.device, copy=True)*0)
+    def ask(rows): return believed(run, rows, references)
+    everything = torch.arange(len(run.unlabeled))
+    empty = torch.zeros(*run.pseudo.shape, 2, device=run.device)
+    # where objects are placed by each other, all are one question
+    table = ask(everything).cpu() if c.tour_spread else in_shares(ask, empty)
+    run.pseudo, run.confidence = table[..., 0].long(), table[..., 1]
 
 # %% ../nbs/13_train.ipynb #ee92848b
 COLUMNS = ('iteration', 'loss', 'siam_loss', 'siam_accuracy',
@@ -600,9 +608,9 @@ def fingerprint(
     return found
 
 # %% ../nbs/13_train.ipynb #76ef4176
-FORMAT = 2  # of checkpoints
+FORMAT = 3  # of checkpoints
 COUNTERS = ('iteration', 'seconds', 'rows', 'best_iou', 'best_iteration',
-            'best', 'recent', 'pseudo', 'drawn')
+            'best', 'recent', 'pseudo', 'confidence', 'drawn')
 NETWORKS = 'model', 'siam', 'teacher', 'adam', 'siam_adam'
 
 def run_state(
@@ -722,6 +730,8 @@ def misfit(
     if not all(same_form(r, row) for r in state['rows']): return 'rows'
     views, labels = run.images.shape[1], state['pseudo']
     if ((labels < -1) | (labels >= views)).any(): return 'pseudo'
+    sure = state['confidence']
+    if not ((sure >= 0) & (sure <= 1)).all(): return 'confidence'
 
 # %% ../nbs/13_train.ipynb #02cf9404
 def restore(
@@ -745,7 +755,7 @@ def restore(
         reason = ' '.join(str(error).split())[:160] or type(error).__name__
         raise InputError(f'{path}: not a checkpoint ({reason})') from None
     for k in COUNTERS: setattr(run, k, state[k])
-    run.pseudo = run.pseudo.cpu()
+    run.pseudo, run.confidence = run.pseudo.cpu(), run.confidence.cpu()
 
 # %% ../nbs/13_train.ipynb #587a04c3
 def write_text(

@@ -152,9 +152,26 @@ def test_a_mean_over_rotations_is_geometric_and_one_rotation_is_itself():
     assert_close(mean_similarity(siam, images, references, [90.]), b, atol=0, rtol=0)
 
 
+# %% nbs/12_pseudo_label.ipynb #a5a4c682
+def test_a_label_is_as_sure_as_its_similarity_and_none_is_not_sure_at_all():
+    table = torch.tensor([[[.1, .9], [.7, .2], [.6, .5]]])
+    assert_close(label_confidence(torch.tensor([[1, -1, 1]]), table), torch.tensor([[.9, 0., .5]]))
+
+
 # %% nbs/12_pseudo_label.ipynb #e818d6c6
-def test_an_unknown_rule_is_named():
+def test_an_unknown_rule_is_named_and_a_known_one_says_how_sure_it_is():
     with pytest.raises(InputError, match="rule: expected one of .* got 'luck'"): pseudo_label(None, None, None, rule='luck')
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0); siam = SiamVP(32, 4, 16, (5, 4, 3))
+    images = torch.rand(2, 4, 3, 32, 32, generator=seeded())
+    S, rotated = (object_similarity(siam, images, images[:1], angle) for angle in (0., 45.))
+    labels, sure = pseudo_label(siam, images, images[:1], 'agreement', threshold=0.)
+    assert labels.equal(label_by_agreement(S, rotated, 0.)) and (labels >= 0).any()
+    assert_close(sure, label_confidence(labels, (S*rotated).sqrt()))
+    labels, sure = pseudo_label(siam, images, images[:1], 'confidence', threshold=0.)
+    assert labels.equal(S.argmax(-1))
+    assert_close(sure, S.amax(-1))
 
 
 # %% nbs/12_pseudo_label.ipynb #188c28c3
@@ -166,6 +183,15 @@ def test_pairs_are_two_different_labeled_images_of_one_object():
     assert (images[0] != images[1]).all() and (views >= 0).all()
     assert_close(views, labels[objects, images])
     assert {tuple(sorted(p)) for p in images.T[objects == 4].tolist()} == {(1, 2), (1, 5), (2, 5)}
+
+
+# %% nbs/12_pseudo_label.ipynb #0c35f6d8
+def test_a_label_that_counts_more_is_drawn_more_often_and_one_that_counts_nothing_hardly_ever():
+    labels, weight = torch.arange(4).expand(3, 4), torch.tensor([[1., 1, 1, 1], [3., 3, 0, 0], [0., 0, 0, 0]])
+    objects, images, _ = sample_pairs(labels, 4000, seeded(), weight)
+    share = objects.bincount(minlength=3)/4000
+    assert_close(share, torch.tensor([.4, .6, 0.]), atol=.03, rtol=0)
+    assert images[:, objects == 1].unique().tolist() == [0, 1]
 
 
 # %% nbs/12_pseudo_label.ipynb #6ca8d4a2

@@ -163,6 +163,16 @@ def test_a_pseudo_label_decides_the_viewpoint_it_is_trained_under():
     assert_close(pair[7], shown[0]); assert_close(pair[11], shown[1])
 
 
+# %% nbs/13_train.ipynb #c6d672b1
+def test_surer_labels_are_drawn_more_often_where_the_settings_ask_for_it():
+    for power, drawn in ((0., {3, 7, 11}), (4., {7, 11})):
+        run = Trainer(built_in(), built_in(count=1), replace(tiny, label_weight=power))
+        run.pseudo[1, [1, 2, 5]] = torch.tensor([3, 7, 11])
+        run.confidence[1, [1, 2, 5]] = torch.tensor([.01, 1., 1.])
+        n = pseudo_count(run)
+        assert {int(v) for _ in range(9) for v in draw_batch(run)[1][:, -n:].flatten()} == drawn
+
+
 # %% nbs/13_train.ipynb #39ab4b94
 def test_a_siamvp_below_the_gate_labels_nothing():
     run = Trainer(built_in(), built_in(count=1), replace(tiny, gate=1., rule='joint'))
@@ -241,7 +251,7 @@ def test_a_checkpoint_that_was_damaged_or_tampered_with_is_refused_whole():
         fit(train, val, replace(tiny, iterations=4), tmp, progress=False)
         path = Path(tmp)/'checkpoint.pt'
         whole = path.read_bytes()
-        for part, change in dict(siam_adam=shorter, adam=lambda a: dict(a, state={}) | {'x': 1}, model=endless, best=lambda b: {'x': 1}, pseudo=lambda p: p + 99,
+        for part, change in dict(siam_adam=shorter, adam=lambda a: dict(a, state={}) | {'x': 1}, model=endless, best=lambda b: {'x': 1}, pseudo=lambda p: p + 99, confidence=lambda p: p - 1,
                                  rows=lambda r: r + [{'loss': 1.}], recent=lambda r: {'x': 1}, iteration=float, seconds=str,
                                  generator=lambda g: g[:9]).items():
             torch.save(tampered(torch.load(io.BytesIO(whole), weights_only=True), **{part: change}), path)
@@ -250,7 +260,7 @@ def test_a_checkpoint_that_was_damaged_or_tampered_with_is_refused_whole():
             with pytest.raises(InputError, match=rf'checkpoint.pt: not a checkpoint \({part} '): restore(run, path)
             for k, v in run.model.state_dict().items(): assert_close(v, before[k], atol=0, rtol=0)
         torch.save(tampered(torch.load(io.BytesIO(whole), weights_only=True), format=lambda f: f - 1), path)
-        with pytest.raises(InputError, match='checkpoint format 1, this version reads 2'): restore(run, path)
+        with pytest.raises(InputError, match='checkpoint format 2, this version reads 3'): restore(run, path)
         state = torch.load(io.BytesIO(whole), weights_only=True)
         torch.save(state | {'config': state['config'] | {'seed': torch.zeros(1).expand(10**11)}}, path)
         with pytest.raises(InputError, match='written with other settings: seed a Tensor, now 3'): restore(run, path)
