@@ -19,7 +19,7 @@ from .data import load_image
 from .losses import (edge_corners, flatten_loss, laplacian_loss,
                            silhouette_iou_loss, uniform_laplacian)
 from .mesh import InputError, Mesh, atomic_write, icosphere
-from .render import SoftRenderer
+from .render import Light, SoftRenderer
 from .voxels import voxel_iou, voxelize
 
 # %% ../nbs/10_reconstruct.ipynb #0c4c1691
@@ -68,7 +68,7 @@ def deform(
 
 # %% ../nbs/10_reconstruct.ipynb #9f6ff0e6
 class Decoder(nn.Module):
-    "Features (B, features) to vertices (B, V, 3); SoftRas §4."
+    "Features (B, features) to vertices (B, V, 3), and colours; SoftRas §4."
     template: Tensor   # (V, 3)
 
     def __init__(
@@ -76,6 +76,7 @@ class Decoder(nn.Module):
         template: Tensor,       # (V, 3) vertices of the unit sphere
         hidden: int = 1024,     # units; the second layer has twice as many
         features: int = 512,
+        colors: bool = False,   # give each vertex a colour as well
     ):
         super().__init__()
         self.register_buffer('template', template, persistent=False)
@@ -84,11 +85,14 @@ class Decoder(nn.Module):
             nn.Linear(hidden, 2*hidden), nn.ReLU())
         self.displacement = nn.Linear(2*hidden, template.numel())
         self.centroid = nn.Linear(2*hidden, 3)
+        if colors: self.color = nn.Linear(2*hidden, template.numel())
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, colors: bool = False):
         wide = self.widen(features)
         displacement = self.displacement(wide).unflatten(-1, (-1, 3))
-        return deform(self.template, displacement, .1*self.centroid(wide))
+        vertices = deform(self.template, displacement, .1*self.centroid(wide))
+        if not colors: return vertices
+        return vertices, self.color(wide).unflatten(-1, (-1, 3)).sigmoid()
 
 # %% ../nbs/10_reconstruct.ipynb #06450936
 class Reconstructor(nn.Module):
@@ -103,22 +107,24 @@ class Reconstructor(nn.Module):
         hidden: int = 1024,       # units of the linear layers
         features: int = 512,      # numbers between encoder and decoder
         batch_norm: bool = True,
+        colors: bool = False,     # give each vertex a colour as well
     ):
         super().__init__()
         self.architecture = dict(
             level=level, image_size=image_size, width=width, hidden=hidden,
-            features=features, batch_norm=batch_norm)
+            features=features, batch_norm=batch_norm, colors=colors)
         template = icosphere(level)
         self.register_buffer('faces', template.faces, persistent=False)
         self.encoder = Encoder(image_size, width, hidden, features,
                                batch_norm)
-        self.decoder = Decoder(template.vertices, hidden, features)
+        self.decoder = Decoder(template.vertices, hidden, features, colors)
 
     def forward(
         self,
-        images: Tensor,  # (B, 4, S, S) in [0, 1]
-    ) -> Tensor:         # (B, V, 3) vertices
-        return self.decoder(self.encoder(images))
+        images: Tensor,        # (B, 4, S, S) in [0, 1]
+        colors: bool = False,  # wanted as well
+    ):                         # (B, V, 3) vertices; and their RGB in [0, 1]
+        return self.decoder(self.encoder(images), colors)
 
     def predict(
         self,
@@ -149,9 +155,12 @@ def predict_mesh(
     pixels = torch.as_tensor(load_image(image, mask=mask, size=size))
     was_training = model.training
     model.eval()
-    vertices = model(pixels[None].to(model.faces.device).float()/255)
+    colored = model.architecture['colors']
+    found = model(pixels[None].to(model.faces.device).float()/255, colored)
     model.train(was_training)
-    return Mesh(vertices[0].cpu(), model.faces.cpu())
+    vertices, colors = found if colored else (found, None)
+    return Mesh(vertices[0].cpu(), model.faces.cpu(),
+                colors[0].cpu() if colored else None)
 
 def save_reconstructor(
     model: Reconstructor,
@@ -220,10 +229,11 @@ class ReconstructionLoss(nn.Module):
         laplacian: float = 5e-3,  # weight
         flatten: float = 5e-4,    # weight
         half_angle: float = 15.,  # degrees
+        color: float = 0.,        # weight, where there are colours
     ):
         super().__init__()
         self.image_size, self.dist_eps = image_size, dist_eps
-        self.half_angle = half_angle
+        self.half_angle, self.color = half_angle, color
         self.weights = laplacian, flatten
         matrix = uniform_laplacian(faces, int(faces.max()) + 1)
         self.register_buffer('faces', faces, persistent=False)
@@ -236,19 +246,28 @@ class ReconstructionLoss(nn.Module):
         masks: Tensor,       # (2, B, S, S) alpha of the images
         viewpoints: Tensor,  # (2, B, 3) where the images were taken
         sigma: float = 1e-4,
+        pictures: Tensor | None = None,  # (2, B, 3, S, S) RGB of the images
+        colors: Tensor | None = None,    # (2, B, V, 3) RGB of the meshes
     ) -> Tensor:             # ()
-        renderer = SoftRenderer(self.image_size, sigma=sigma,
-                                dist_eps=self.dist_eps,
-                                half_angle=self.half_angle)
+        renderer = SoftRenderer(
+            self.image_size, sigma=sigma, dist_eps=self.dist_eps,
+            half_angle=self.half_angle, light=Light(1., 0.))
         meshes = torch.cat([vertices, vertices]).flatten(0, 1)  # a b a b
         views = viewpoints.repeat_interleave(2, 0).flatten(0, 1)  # a a b b
         target = masks.repeat_interleave(2, 0).flatten(0, 1)
-        drawn = renderer.silhouettes(meshes, self.faces, views)
-        flat = vertices.flatten(0, 1)
-        smooth, flatness = self.weights
-        return (silhouette_iou_loss(drawn, target)
-                + smooth*laplacian_loss(flat, self.matrix)
+        flat, (smooth, flatness) = vertices.flatten(0, 1), self.weights
+        loss = (smooth*laplacian_loss(flat, self.matrix)
                 + flatness*flatten_loss(flat, self.corners))
+        if colors is None:
+            drawn = renderer.silhouettes(meshes, self.faces, views)
+            return loss + silhouette_iou_loss(drawn, target)
+        paint = torch.cat([colors, colors]).flatten(0, 1)
+        drawn = renderer(meshes, self.faces, views, paint)
+        wanted = pictures.repeat_interleave(2, 0).flatten(0, 1)
+        wanted = wanted*(target > 0)[:, None]   # premultiplied; black around
+        away = (drawn[:, :3] - wanted).abs().mean()
+        return (loss + silhouette_iou_loss(drawn[:, 3], target)
+                + self.color*away)
 
 # %% ../nbs/10_reconstruct.ipynb #cea9d1e4
 @torch.no_grad()

@@ -64,6 +64,7 @@ class SSRConfig:
     dist_eps: float = 1e-10       # rasterizer's cut-off (SoftRas)
     laplacian: float = 5e-3       # weight of the Laplacian loss (SoftRas)
     flatten: float = 5e-4         # weight of the flatten loss (SoftRas)
+    color: float = 0.             # weight of colours (SoftRas); 0: none
     half_angle: float = 15.       # camera's, degrees (NMR renderings)
     level: int = 3                # sphere's subdivisions: 3 has 642 vertices
     width: int = 64               # encoder's first channels (SoftRas)
@@ -160,7 +161,7 @@ RANGES = dict(
     siam_shift=(0, 2), siam_soft=(0, .99), decay_at=(0, 1e12),
     tour_weight=(0, 1e6), tour_trust=(0, 1), tour_spread=(0, 1e6),
     render_weight=(0, 1e3), labeled_share=(0, 1), teacher=(0, .9999),
-    label_weight=(0, 100))
+    label_weight=(0, 100), color=(0, 1e6))
 
 # %% ../nbs/13_train.ipynb #dde989e0
 SMALL = SSRConfig(
@@ -300,14 +301,14 @@ def build_networks(
     with torch.random.fork_rng():
         torch.manual_seed(c.seed)
         run.model = Reconstructor(c.level, image_size, c.width, c.hidden,
-                                  c.features, c.batch_norm)
+                                  c.features, c.batch_norm, c.color > 0)
         shape = c.siam_size, c.siam_width, c.siam_features, c.siam_kernels
         views = len(run.viewpoints)
         run.siam = (ViewpointClassifier(views, *shape)
                     if c.rule == 'classifier' else SiamVP(*shape))
     run.loss = ReconstructionLoss(
         run.model.faces, image_size, c.dist_eps, c.laplacian, c.flatten,
-        c.half_angle).to(run.device)
+        c.half_angle, c.color).to(run.device)
     share_batch_norm(run.model)
     run.model.to(run.device, memory_format=torch.channels_last)
     run.siam.to(run.device, memory_format=torch.channels_last)
@@ -390,12 +391,14 @@ def softras_step(
     images = images.float()/255
     viewpoints = run.viewpoints[views.to(run.device)]
     flat = images.flatten(0, 1).to(memory_format=torch.channels_last)
-    with mixed(run): vertices = run.model(flat).unflatten(0, (2, -1))
-    vertices = vertices.float()
+    with mixed(run): found = run.model(flat, c.color > 0)
+    vertices, *colors = (x.float().unflatten(0, (2, -1)) for x in
+                         (found if c.color else [found]))
     if not (vertices.is_cuda or vertices.detach().sum().isfinite()):
         raise InputError(f'training diverged after {run.iteration} '
                          'iterations: try a smaller lr')
-    loss = run.loss(vertices, images[:, :, 3], viewpoints, decay*c.sigma)
+    loss = run.loss(vertices, images[:, :, 3], viewpoints, decay*c.sigma,
+                    images[:, :, :3], *colors)
     run.adam.zero_grad()
     loss.backward()
     average_gradients(run.model)

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.mesh import InputError, Mesh, icosphere, load_mesh
-from ssr_nb.render import render_views
+from ssr_nb.render import Light, SoftRenderer, render_views
 from ssr_nb.shapes import make_shape
 
 def seeded(seed=0): return torch.Generator().manual_seed(seed)
@@ -142,6 +142,37 @@ def test_the_loss_of_every_view_reaches_the_encoder():
     ReconstructionLoss(model.faces)(vertices, images[:, :, 3], views).backward()
     grads = [p.grad.abs().sum() for p in model.encoder.parameters() if p.ndim > 1]
     assert all(g.isfinite() and g > 0 for g in grads)
+
+
+# %% nbs/10_reconstruct.ipynb #ebb928b5
+def test_colours_are_compared_under_the_masks_of_both_viewpoints():
+    views = viewpoint_ring()[[0, 6]][:, None]
+    sphere, generator = icosphere(2), seeded()
+    meshes = torch.stack([sphere.vertices*torch.tensor(size) for size in ([.2, .4, .05], [.05, .1, .4])])[:, None]
+    images = torch.rand(2, 1, 4, 64, 64, generator=generator); masks = (images[:, :, 3] > .5).float()
+    paint = torch.rand(2, 1, 162, 3, generator=generator)
+    loss_of = ReconstructionLoss(sphere.faces, color=.7)
+    plain, colored = loss_of(meshes, masks, views), loss_of(meshes, masks, views, 1e-4, images[:, :, :3], paint)
+    draw = SoftRenderer(64, sigma=1e-4, dist_eps=1e-10, light=Light(1., 0.))
+    by_hand = [(draw(meshes[m], sphere.faces, views[v], paint[m])[:, :3] - images[v, :, :3]*masks[v][:, None]).abs().mean() for m in (0, 1) for v in (0, 1)]
+    assert_close(colored - plain, .7*torch.stack(by_hand).mean())
+
+
+# %% nbs/10_reconstruct.ipynb #e1904d4a
+def test_a_model_with_colours_gives_them_and_keeps_its_shape_and_survives_the_round_trip():
+    def colored_model():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0); return Reconstructor(level=1, width=4, hidden=32, features=16, colors=True).eval()
+    model, images = colored_model(), torch.rand(2, 4, 64, 64, generator=seeded())
+    vertices, colors = model(images, True)
+    assert_close(model(images), vertices, atol=0, rtol=0)
+    assert colors.shape == (2, 42, 3) and ((colors > 0) & (colors < 1)).all()
+    with tempfile.TemporaryDirectory() as tmp:
+        model.save(Path(tmp)/'reconstructor.safetensors')
+        loaded = Reconstructor.load(tmp)
+        mesh = loaded.predict((images[1]*255).byte())
+    assert loaded.architecture['colors'] and mesh.vertex_colors.shape == (42, 3)
+    assert tiny_model().predict((images[1]*255).byte()).vertex_colors is None
 
 
 # %% nbs/10_reconstruct.ipynb #f5d673a5

@@ -183,6 +183,16 @@ def test_a_siamvp_below_the_gate_labels_nothing():
     assert (run.pseudo >= 0).any()
 
 
+# %% nbs/13_train.ipynb #1193b4dc
+def test_with_colours_the_network_learns_them_too():
+    run = Trainer(built_in(), built_in(count=1), replace(tiny, color=1.))
+    before = run.model.decoder.color.weight.clone()
+    softras_step(run)
+    assert not run.model.decoder.color.weight.equal(before)
+    run.best = run.model.state_dict()
+    assert best_model(run).predict(run.images[0, 0]).vertex_colors.shape == (42, 3)
+
+
 # %% nbs/13_train.ipynb #964bfbe4
 def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit():
     train, val = built_in(), built_in(count=2, seed=9)
