@@ -160,7 +160,7 @@ def test_runs_stand_side_by_side_whether_evaluated_or_not():
 
 # %% nbs/14_evaluate.ipynb #6ed609aa
 def test_the_mean_of_each_published_row_is_its_last_column():
-    for row in PUBLISHED.values():
+    for row in (r for r in PUBLISHED.values() if 'mean' in r):
         assert len(row) == 14
         assert abs(np.mean([v for c, v in row.items() if c != 'mean']) - row['mean']) < .0051
 
