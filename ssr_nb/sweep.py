@@ -7,7 +7,7 @@ __all__ = ['TOUR', 'METHODS', 'ABLATIONS', 'COLUMNS', 'KEY', 'CURVE', 'Case', 'r
            'label_errors', 'run_case', 'round_figure', 'row_key', 'case_key', 'read_results', 'read_figure',
            'write_rows', 'write_results', 'curves_path', 'read_curves', 'keep_curve', 'local_results', 'ray_results',
            'sweep', 'cell_scores', 'cell_mean', 'with_spread', 'row_categories', 'results_table', 'paired_gap',
-           'gap_table', 'label_table']
+           'gap_table', 'label_table', 'paired_difference', 'ablation_table']
 
 # %% ../nbs/15_sweep.ipynb #739a14f1
 import csv
@@ -324,15 +324,16 @@ def cell_scores(
     category: str,
     method: str,
     labeled: int,      # 0: all
-) -> list[float]:      # test IoU, a seed each
+) -> dict[int, float]:   # seed -> test IoU
     "What the runs of one cell have reached."
-    return [r['test_iou'] for r in rows if r['category'] == category
-            and r['method'] == method and r['labeled'] == labeled]
+    return {r['seed']: r['test_iou'] for r in rows
+            if (r['category'], r['method'], r['labeled'])
+            == (category, method, labeled)}
 
 def cell_mean(rows: list[dict], category: str, method: str, labeled: int):
     "Mean over seeds; NaN when there is no run."
     scores = cell_scores(rows, category, method, labeled)
-    return sum(scores)/len(scores) if scores else math.nan
+    return sum(scores.values())/len(scores) if scores else math.nan
 
 def with_spread(values: list[float]) -> str:
     "Mean, and half the distance of the extremes: .31 ± .02."
@@ -354,7 +355,8 @@ def results_table(
     "Test IoU by category and in the mean, with the spread over seeds."
     names, table = row_categories(rows), []
     for method, n in [(m, n) for n in counts for m in methods] + [('softras', 0)]:
-        found = {c: cell_scores(rows, c, method, n) for c in names}
+        found = {c: list(cell_scores(rows, c, method, n).values())
+                 for c in names}
         if not any(found.values()): continue
         whole = [sum(v)/len(v) for v in found.values() if v]
         table.append({'method': method, 'N': n or 'all',
@@ -372,11 +374,8 @@ def paired_gap(
 ) -> list[float]:      # a seed each
     "Gap closed: each seed against SoftRas with the same labeled objects."
     everything = cell_mean(rows, category, 'softras', 0)
-    def of(name):
-        return {r['seed']: r['test_iou'] for r in rows
-                if (r['category'], r['method'], r['labeled'])
-                == (category, name, labeled)}
-    ours, alone = of(method), of('softras')
+    ours, alone = (cell_scores(rows, category, m, labeled)
+                   for m in (method, 'softras'))
     return [gap_closed(ours[s], alone[s], everything)
             for s in sorted(ours.keys() & alone.keys())]
 
@@ -414,4 +413,40 @@ def label_table(
             table.append({'category': category, 'method': method, **{
                 k: with_spread([r[k] for r in some])
                 for k in ('share', 'right', 'neighbour', 'opposite')}})
+    return table
+
+# %% ../nbs/15_sweep.ipynb #247bd123
+def paired_difference(
+    rows: list[dict],
+    category: str,
+    method: str,
+    base: str,         # the method to compare with
+    labeled: int = 2,
+) -> list[float]:      # test IoU, a seed each; above 0: better than base
+    "How much better a method is than another with the same labeled objects."
+    ours, theirs = (cell_scores(rows, category, m, labeled)
+                    for m in (method, base))
+    return [ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys())]
+
+def ablation_table(
+    rows: list[dict],
+    methods: list[str],
+    base: str = 'best',
+    labeled: int = 2,
+) -> list[dict]:       # a row a method: differences; share labeled and right
+    "What each method gains or loses against base, and what it labels."
+    names, table = row_categories(rows), []
+    for method in methods:
+        found = {c: paired_difference(rows, c, method, base, labeled)
+                 for c in names}
+        if not any(found.values()): continue
+        means = [sum(v)/len(v) for v in found.values() if v]
+        some = [r for r in rows
+                if (r['method'], r['labeled']) == (method, labeled)]
+        table.append({'method': method, **{
+            c: f'{sum(v)/len(v):+.3f} ({len(v)})' if v else '–'
+            for c, v in found.items()},
+            'mean': f'{sum(means)/len(means):+.3f}',
+            **{k: with_spread([r[k] for r in some])
+               for k in ('share', 'right')}})
     return table

@@ -115,6 +115,17 @@ def test_a_table_is_filled_by_a_ray_cluster_of_which_a_worker_is_killed():
     assert len(killed) == 1 and seen == sorted(seen) and seen[-1] > killed[0], (killed, seen)     # it went on, it did not begin again
 
 
+# %% nbs/15_sweep.ipynb #ab96dcca
+def test_what_an_option_is_worth_is_the_mean_difference_of_equal_seeds():
+    def row(method, seed, iou, category='chair', labeled=2):
+        return dict(category=category, method=method, labeled=labeled, seed=seed, test_iou=iou, share=.5, right=.8)
+    rows = [row('best', 0, .2), row('best', 1, .4), row('shy', 1, .3), row('shy', 0, .16), row('shy', 2, .9), row('best', 0, .5, 'lamp'),
+            row('shy', 0, .7, 'lamp'), row('shy', 0, .1, labeled=5)]
+    assert_close(torch.tensor(paired_difference(rows, 'chair', 'shy', 'best')), torch.tensor([-.04, -.1]))
+    table = ablation_table(rows, ['shy', 'bold'])
+    assert table == [dict(method='shy', chair='-0.070 (2)', lamp='+0.200 (1)', mean='+0.065', share='0.500 ± 0.000', right='0.800 ± 0.000')]
+
+
 # %% nbs/15_sweep.ipynb #455cda84
 def test_tables_show_means_and_spreads_and_gaps_of_the_same_seeds():
     def row(method, labeled, seed, iou, category='chair'):
