@@ -718,5 +718,6 @@ def test_memory_does_not_grow_with_objects_that_are_not_looked_at_nor_with_pairs
     counts = sorted(key[1] for key in mb if key[0] == 'objects')
     few, many = mb['objects', counts[0]], mb['objects', counts[-1]]
     assert many - few < 60, rows                                       # 3,000 objects are 1.1 GB
-    assert mb['similarity', 4000, 24] - mb['similarity', 1000, 24] < 8, rows     # all differences of embeddings: 98 MB
-    assert mb['similarity', 1000, 240] - mb['similarity', 1000, 24] < 8, rows
+    # all differences of embeddings were 98 and 246 MB; peaks are sampled, and a busy machine misses some of the smaller
+    assert mb['similarity', 4000, 24] - mb['similarity', 1000, 24] < 40, rows
+    assert mb['similarity', 1000, 240] - mb['similarity', 1000, 24] < 40, rows
