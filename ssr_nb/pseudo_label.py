@@ -289,7 +289,7 @@ def label_confidence(
     "What the similarities say of the viewpoints that a rule has chosen."
     labels = labels.to(similarity.device)
     p = similarity.gather(-1, labels.clamp_min(0)[..., None])[..., 0]
-    return p.where(labels >= 0, torch.zeros_like(p)).clamp(0, 1)
+    return p.clamp(0, 1)*(labels >= 0)
 
 # %% ../nbs/12_pseudo_label.ipynb #94f0a72a
 RULES = 'agreement', 'confidence', 'joint', 'tour', 'classifier'

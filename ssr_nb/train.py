@@ -368,9 +368,9 @@ def draw_batch(
     "Pairs of labeled images, and of pseudo-labeled ones if there are any."
     guessed = pseudo_count(run)
     power = run.config.label_weight
-    weight = run.confidence**power if power else None
+    sure = run.confidence**power if power else None
     sources = [(run.labeled, run.known, None, run.config.batch - guessed),
-               (run.unlabeled, run.pseudo, weight, guessed)]
+               (run.unlabeled, run.pseudo, sure, guessed)]
     images, views = [], []
     for members, labels, weight, n in sources:
         if not n: continue
