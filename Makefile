@@ -11,9 +11,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.run  ## SoftRas and SSR side by side on built-in shapes: demo/report.html
 	$(BIN)/ssr_demo --out demo
 
-test: $(VENV)/.dev  ## every generated test, then every notebook top to bottom
+test: $(VENV)/.dev  ## every claim, then every notebook top to bottom, its claims aside
 	$(PYTEST) -n $(JOBS) --dist worksteal tests
-	$(PYTEST) -n $(JOBS) --dist worksteal --nbmake --nbmake-timeout=900 nbs
+	rm -rf lessons
+	$(BIN)/ssr_nb_sync --lessons lessons
+	$(PYTEST) -n $(JOBS) --dist worksteal --nbmake --nbmake-timeout=900 lessons
 
 test-fast: $(VENV)/.dev  ## the generated tests that take seconds
 	$(PYTEST) -n $(JOBS) -m 'not slow' tests
@@ -54,4 +56,4 @@ $(VENV)/.all: $(VENV)/.dev
 	touch $@
 
 clean:  ## remove the virtual environment and what runs have left
-	rm -rf $(VENV) _docs demo runs build *.egg-info .pytest_cache
+	rm -rf $(VENV) _docs demo lessons runs build *.egg-info .pytest_cache

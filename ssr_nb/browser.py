@@ -6,9 +6,8 @@
 __all__ = ['BROWSERS', 'FLAGS', 'NO_WEBGL', 'PIXELS', 'SETTINGS', 'READY', 'FAILED', 'EXECUTE', 'WIDGET', 'FORMULAS', 'CLOCK',
            'find_browser', 'launch', 'open_browser', 'outside', 'Tab', 'shown', 'expect_picture', 'expect', 'Server',
            'free_port', 'answers', 'serve', 'wait_for', 'write_settings', 'serve_lab', 'open_notebook', 'run_all',
-           'in_kernel', 'without_claims', 'lighter', 'close_notebook', 'open_saved', 'array_in_kernel', 'press',
-           'panel', 'widget_outputs', 'widget_notebooks', 'page_flaws', 'key_to_picture', 'pictures_a_second',
-           'latency']
+           'in_kernel', 'lighter', 'close_notebook', 'open_saved', 'array_in_kernel', 'press', 'panel',
+           'widget_outputs', 'widget_notebooks', 'page_flaws', 'key_to_picture', 'pictures_a_second', 'latency']
 
 # %% ../nbs/92_browser.ipynb #9ad28e82
 import contextlib
@@ -320,16 +319,6 @@ def in_kernel(
     return tab.page.evaluate(EXECUTE, f'print({expression})').strip()
 
 # %% ../nbs/92_browser.ipynb #806f1147
-def without_claims(
-    notebook: Path,  # rewritten in place
-):
-    "Drop the cells `#| test …`; the imports that claims share stay."
-    def stays(cell):
-        return not ''.join(cell['source']).startswith('#| test ')
-    found = json.loads(notebook.read_text())
-    found['cells'] = [cell for cell in found['cells'] if stays(cell)]
-    notebook.write_text(json.dumps(found))
-
 def lighter(
     notebook: Path,           # rewritten in place
     changes: dict[str, str],  # words that its code holds once: other words

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['UNNAMED', 'indent', 'PytestProc', 'test_module', 'export_modules', 'export_tests', 'export_readme', 'generate',
            'stale', 'module_order', 'imported', 'late_imports', 'global_names', 'cell_names', 'too_early', 'reached',
-           'too_large', 'main']
+           'without_claims', 'copy_lessons', 'too_large', 'main']
 
 # %% ../nbs/90_sync.ipynb #df956f57
 import argparse
 import ast
 import builtins
 import io
+import json
 import os
 import re
 import shutil
@@ -263,6 +264,26 @@ def reached(
         todo |= calls.get(name, set()) - seen
     return seen
 
+# %% ../nbs/90_sync.ipynb #7a01851b
+def without_claims(
+    notebook: Path,  # rewritten in place
+):
+    "Drop the cells `#| test …`; the imports that claims share stay."
+    def stays(cell):
+        return not ''.join(cell['source']).startswith('#| test ')
+    found = json.loads(notebook.read_text())
+    found['cells'] = [cell for cell in found['cells'] if stays(cell)]
+    notebook.write_text(json.dumps(found))
+
+def copy_lessons(
+    root: Path,  # the project
+    out: Path,   # a folder, made here
+):
+    "All of nbs/, its notebooks without claims. FileExistsError."
+    ignored = shutil.ignore_patterns('.ipynb_checkpoints', 'app')
+    shutil.copytree(root/'nbs', out, ignore=ignored)
+    for notebook in out.glob('*.ipynb'): without_claims(notebook)
+
 # %% ../nbs/90_sync.ipynb #3aa31558
 def too_large(
     root: Path,            # the project
@@ -286,6 +307,12 @@ def main():
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument('--check', action='store_true',
                         help='write nothing; exit with 1 if a file is stale')
-    root = get_config().config_path
-    if not parser.parse_args().check: return generate(root)
+    parser.add_argument('--lessons', type=Path, metavar='FOLDER',
+                        help='write the notebooks without claims there, '
+                             'and nothing else')
+    root, args = get_config().config_path, parser.parse_args()
+    if args.lessons:
+        try: return copy_lessons(root, args.lessons)
+        except OSError as reason: sys.exit(f'--lessons {reason}')
+    if not args.check: return generate(root)
     if files := stale(root): sys.exit('stale: ' + ', '.join(files))

@@ -55,8 +55,8 @@ def widgets(chromium, lab):
         lighter,
         open_notebook,
         run_all,
-        without_claims,
     )
+    from ssr_nb.sync import without_claims
     server, folder = lab
     chapter = folder/'15_widgets.ipynb'
     without_claims(chapter)

@@ -127,6 +127,22 @@ def test_a_claim_above_what_it_needs_or_calls_is_found():
         assert too_early(notebook(Path(tmp)/'a.ipynb', *cells[:1], 'shared()', *cells[2:])) == [('shared()', 'late')]
 
 
+# %% nbs/90_sync.ipynb #9aef2641
+def test_lessons_are_the_chapters_without_claims_and_all_that_lies_beside_them():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        root = Path(tmp)
+        (root/'nbs'/'results').mkdir(parents=True)
+        (root/'nbs'/'results'/'a.csv').write_text('a\n1\n')
+        shared, claim, plain = '#| test\nimport math', '#| test one is one\nassert 1 == 1', 'x = 1'
+        notebook(root/'nbs'/'00_a.ipynb', shared, claim, plain)
+        copy_lessons(root, root/'lessons')
+        def sources(folder): return [c.source for c in nbformat.read(root/folder/'00_a.ipynb', 4).cells]
+        assert sources('lessons') == [shared, plain] and sources('nbs') == [shared, claim, plain]
+        assert (root/'lessons'/'results'/'a.csv').read_text() == 'a\n1\n'
+        with pytest.raises(FileExistsError): copy_lessons(root, root/'nbs')
+
+
 # %% nbs/90_sync.ipynb #4143c424
 def test_the_notebooks_stay_small():
     assert too_large(get_config().config_path) == []
