@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['METHODS', 'RANGES', 'SMALL', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTERS', 'NETWORKS', 'SSRConfig', 'check_config',
            'process_rank', 'average_gradients', 'mean_of_processes', 'MeanOverProcesses', 'SharedBatchNorm',
-           'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized', 'mixed',
-           'pseudo_count', 'draw_batch', 'softras_step', 'whole_pool', 'labeled_pool', 'pseudo_pool', 'draw_objects',
-           'siamvp_pool', 'follow', 'siamvp_step', 'believed', 'relabel', 'validate', 'advance', 'fingerprint',
-           'run_state', 'same_setting', 'shown', 'read_checkpoint', 'check_settings', 'same_form', 'adam_form',
-           'misfit', 'restore', 'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop',
-           'finished']
+           'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized', 'mixed', 'take',
+           'descend', 'Replay', 'take_step', 'pseudo_count', 'draw_batch', 'softras_loss', 'softras_step', 'whole_pool',
+           'labeled_pool', 'pseudo_pool', 'draw_objects', 'siamvp_pool', 'follow', 'siamvp_draw', 'siamvp_losses',
+           'siamvp_step', 'believed', 'relabel', 'validate', 'advance', 'fingerprint', 'run_state', 'same_setting',
+           'shown', 'read_checkpoint', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_text',
+           'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
 
 # %% ../nbs/13_train.ipynb #d0390f46
 import copy
@@ -24,6 +24,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -41,9 +42,10 @@ from .pseudo_label import (RULES, label_quality, pseudo_label,
 from .reconstruct import (ReconstructionLoss, Reconstructor,
                                 reconstruction_iou)
 from .render import render_views
-from .siamvp import (SiamVP, ViewpointClassifier, add_mirrored,
-                           classifier_loss, feature_side, mirrored_views,
-                           pair_accuracy, siamvp_loss)
+from .siamvp import (PairDraw, SiamVP, ViewpointClassifier,
+                           add_mirrored, classifier_loss, draw_pairs,
+                           drawn_loss, feature_side, mirrored_views,
+                           pair_accuracy)
 
 # %% ../nbs/13_train.ipynb #5fcfecb4
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class SSRConfig:
     # of the networks; the rasterizer is always float32
     precision: Literal['float32', 'bfloat16'] = 'float32'
     compile: bool = False         # networks by torch.compile; wants a GPU
+    graph: bool = False           # each step as one CUDA graph
     validate_every: int = 200     # iterations: one epoch (§4.2)
     patience: int = 0             # validations without gain to stop; 0: never
     checkpoint_every: int = 200   # iterations
@@ -263,6 +266,10 @@ class Trainer:
         config: SSRConfig,
         device: str = 'cpu',
     ):
+        on_gpu = torch.device(device).type == 'cuda'
+        if config.graph and not (on_gpu and process_rank()[1] == 1):
+            raise InputError('graph: expected False on a CPU and with '
+                             'several processes')
         self.config, self.device, self.val = config, device, val
         self.generator = torch.Generator().manual_seed(config.seed)
         # a mapped file stays one: pages are read as they are needed
@@ -289,7 +296,8 @@ class Trainer:
             few = min(8, len(self.unlabeled)) if config.siam_drawn else 0
             self.drawn = torch.zeros_like(self.siam_images[:few])
             if config.siam_mirror:
-                self.mirror = mirrored_views(self.viewpoints)
+                self.mirror = mirrored_views(train.viewpoints)
+        self.replays = {}     # steps as CUDA graphs
 
 # %% ../nbs/13_train.ipynb #bba8c767
 def build_networks(
@@ -312,13 +320,16 @@ def build_networks(
     share_batch_norm(run.model)
     run.model.to(run.device, memory_format=torch.channels_last)
     run.siam.to(run.device, memory_format=torch.channels_last)
+    if torch.device(run.device).type != 'cpu':   # no host in its backward
+        run.loss.matrix = run.loss.matrix.to_dense()
     if c.compile:   # kernels fused and, on CUDA, replayed as one graph
         for network in (run.model, run.siam.twin):
-            network.compile(mode='reduce-overhead')
+            network.compile(mode=None if c.graph else 'reduce-overhead')
     run.teacher = copy.deepcopy(run.siam) if c.teacher else run.siam
-    run.adam = torch.optim.Adam(run.model.parameters(), c.lr, fused=True)
+    run.adam = torch.optim.Adam(run.model.parameters(), c.lr, fused=True,
+                                capturable=c.graph)
     run.siam_adam = torch.optim.Adam(run.siam.parameters(), c.siam_lr,
-                                     fused=True)
+                                     fused=True, capturable=c.graph)
 
 # %% ../nbs/13_train.ipynb #03453d6b
 def complement(
@@ -349,6 +360,69 @@ def mixed(
     return torch.autocast(torch.device(run.device).type, torch.bfloat16,
                           enabled=run.config.precision == 'bfloat16')
 
+# %% ../nbs/13_train.ipynb #dbcd9683
+def take(
+    images: Tensor,   # (n, ...) on any device
+    *numbers: Tensor, # of the host, indices of its first axes
+) -> Tensor:
+    "Index without waiting for the device."
+    return images[tuple(i.to(images.device, non_blocking=True)
+                        for i in numbers)]
+
+def descend(
+    network: nn.Module,
+    adam: torch.optim.Adam,
+    compute,                # tensors -> loss (), anything else
+    *inputs: Tensor | None,
+) -> tuple[Tensor, ...]:    # what compute gave, without its history
+    "One step of Adam, averaged over the processes."
+    loss, *others = compute(*inputs)
+    adam.zero_grad()
+    loss.backward()
+    average_gradients(network)
+    adam.step()
+    return loss.detach(), *others
+
+# %% ../nbs/13_train.ipynb #fc9f1dc0
+class Replay:
+    "A step as one CUDA graph: recorded after three calls, then replayed."
+    def __init__(self, step): self.step, self.calls = step, 0
+
+    def __call__(self, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        self.calls += 1
+        if self.calls <= 3: return self.warm(inputs)
+        if self.calls == 4: self.record(inputs)
+        for mine, new in zip(self.inputs, inputs):
+            if new is not None: mine.copy_(new)
+        self.graph.replay()
+        return tuple(output.clone() for output in self.outputs)
+
+    def warm(self, inputs):   # whatever is compiled or allocated once is now
+        here, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(here)
+        with torch.cuda.stream(side): outputs = self.step(*inputs)
+        here.wait_stream(side)
+        return outputs
+
+    def record(self, inputs):   # nothing is computed here
+        self.inputs = [x if x is None else x.clone() for x in inputs]
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.outputs = self.step(*self.inputs)
+
+def take_step(
+    run: Trainer,
+    key,             # of a graph; other constants, another key; None: no graph
+    network: nn.Module,
+    adam: torch.optim.Adam,
+    compute,         # see `descend`
+    *inputs: Tensor | None,
+) -> tuple[Tensor, ...]:
+    "A step as it is, or as a graph where the settings ask for it."
+    def step(*inputs): return descend(network, adam, compute, *inputs)
+    if key is None or not run.config.graph: return step(*inputs)
+    return run.replays.setdefault(key, Replay(step))(*inputs)
+
 # %% ../nbs/13_train.ipynb #3b9d604c
 def pseudo_count(
     run: Trainer,
@@ -375,11 +449,30 @@ def draw_batch(
     for members, labels, weight, n in sources:
         if not n: continue
         objects, shown, seen = sample_pairs(labels, n, run.generator, weight)
-        images.append(run.images[members[objects], shown])
+        images.append(take(run.images, members[objects], shown))
         views.append(seen)
     return torch.cat(images, 1), torch.cat(views, 1)
 
 # %% ../nbs/13_train.ipynb #3d790841
+def softras_loss(
+    run: Trainer,
+    sigma: float,
+    images: Tensor,       # (2, B, 4, S, S) uint8
+    viewpoints: Tensor,   # (2, B, 3)
+) -> tuple[Tensor]:       # loss ()
+    "What a batch of pairs costs, on the device alone."
+    c, images = run.config, images.float()/255
+    flat = images.flatten(0, 1).to(memory_format=torch.channels_last)
+    with mixed(run): found = run.model(flat, c.color > 0)
+    vertices, *colors = (x.float().unflatten(0, (2, -1)) for x in
+                         (found if c.color else [found]))
+    on_host = vertices.device.type == 'cpu'
+    if on_host and not vertices.detach().sum().isfinite():
+        raise InputError(f'training diverged after {run.iteration} '
+                         'iterations: try a smaller lr')
+    return run.loss(vertices, images[:, :, 3], viewpoints, sigma,
+                    images[:, :, :3], *colors),
+
 def softras_step(
     run: Trainer,
 ) -> Tensor:        # () loss
@@ -388,22 +481,10 @@ def softras_step(
     decay = .3 if run.iteration >= c.decay_at else 1.
     run.adam.param_groups[0]['lr'] = decay*c.lr
     images, views = (x[:, rank::count] for x in draw_batch(run))
-    images = images.float()/255
-    viewpoints = run.viewpoints[views.to(run.device)]
-    flat = images.flatten(0, 1).to(memory_format=torch.channels_last)
-    with mixed(run): found = run.model(flat, c.color > 0)
-    vertices, *colors = (x.float().unflatten(0, (2, -1)) for x in
-                         (found if c.color else [found]))
-    if not (vertices.is_cuda or vertices.detach().sum().isfinite()):
-        raise InputError(f'training diverged after {run.iteration} '
-                         'iterations: try a smaller lr')
-    loss = run.loss(vertices, images[:, :, 3], viewpoints, decay*c.sigma,
-                    images[:, :, :3], *colors)
-    run.adam.zero_grad()
-    loss.backward()
-    average_gradients(run.model)
-    run.adam.step()
-    return mean_of_processes(loss.detach())
+    loss, = take_step(run, ('softras', decay), run.model, run.adam,
+                      partial(softras_loss, run, decay*c.sigma),
+                      images, take(run.viewpoints, views))
+    return mean_of_processes(loss)
 
 # %% ../nbs/13_train.ipynb #56d96f75
 def whole_pool(
@@ -412,14 +493,15 @@ def whole_pool(
     members: Tensor,                   # (m,) objects to draw from
     most: int,                         # objects drawn
 ) -> tuple[Tensor, Tensor, Tensor]:    # images (B, 3, S, S) float,
-                                       # objects (B,), views (B,)
+                                       # and of the host: objects (B,),
+                                       # views (B,)
     "All views of random objects."
     order = torch.randperm(len(members), generator=run.generator)
-    images = images[members[order[:most]]]
+    images = take(images, members[order[:most]])
     count, views = images.shape[:2]
-    numbers = [torch.arange(n, device=images.device) for n in (count, views)]
     return (images.flatten(0, 1).float()/255,
-            numbers[0].repeat_interleave(views), numbers[1].repeat(count))
+            torch.arange(count).repeat_interleave(views),
+            torch.arange(views).repeat(count))
 
 def labeled_pool(
     run: Trainer,
@@ -439,9 +521,8 @@ def pseudo_pool(
     order = torch.randperm(len(usable), generator=run.generator)[:most]
     objects, shown = known[usable[order]].nonzero(as_tuple=True)
     members = usable[order][objects]
-    images = run.siam_images[run.unlabeled[members], shown]
-    return (images.float()/255, objects.to(run.device),
-            run.pseudo[members, shown].to(run.device))
+    images = take(run.siam_images, run.unlabeled[members], shown)
+    return images.float()/255, objects, run.pseudo[members, shown]
 
 # %% ../nbs/13_train.ipynb #97fd7ea5
 @torch.no_grad()
@@ -490,24 +571,38 @@ def follow(
                          list(network.parameters()), 1 - inertia)
 
 # %% ../nbs/13_train.ipynb #6bb0c3c8
+def siamvp_draw(
+    run: Trainer,
+) -> tuple:         # images (B, 3, S, S); what siamvp_losses asks beside them
+    "All that is random in a step of SiamVP, on the device."
+    c, (images, objects, views) = run.config, siamvp_pool(run)
+    draw = [views] if c.rule == 'classifier' else draw_pairs(
+        objects, views, run.generator, c.siam_pairs, c.siam_rotate,
+        c.siam_scale, c.siam_shift, c.siam_soft, len(run.viewpoints))
+    return images, *(part if part is None else
+                     part.to(run.device, non_blocking=True) for part in draw)
+
+def siamvp_losses(
+    run: Trainer,
+    images: Tensor,              # (B, 3, S, S)
+    *draw,                       # views (B,), or the parts of a PairDraw
+) -> tuple[Tensor, Tensor]:      # loss (), share of right answers ()
+    "What a batch costs SiamVP or a classifier, on the device alone."
+    with mixed(run):
+        if run.config.rule == 'classifier':
+            return classifier_loss(run.siam, images, *draw)
+        return drawn_loss(run.siam, images, PairDraw(*draw))
+
 def siamvp_step(
     run: Trainer,
 ) -> tuple[Tensor, Tensor]:   # loss (), share of right answers ()
     "One step of SiamVP, or of a classifier (listing, steps 4 and 5)."
-    c, (images, objects, views) = run.config, siamvp_pool(run)
-    with mixed(run):
-        loss, accuracy = (
-            classifier_loss(run.siam, images, views)
-            if c.rule == 'classifier' else
-            siamvp_loss(run.siam, images, objects, views, run.generator,
-                        c.siam_pairs, c.siam_rotate, c.siam_scale,
-                        c.siam_shift, c.siam_soft, len(run.viewpoints)))
-    run.siam_adam.zero_grad()
-    loss.backward()
-    average_gradients(run.siam)
-    run.siam_adam.step()
+    c = run.config
+    key = None if c.siam_pseudo or c.siam_drawn else 'siamvp'  # it grows
+    loss, accuracy = take_step(run, key, run.siam, run.siam_adam,
+                               partial(siamvp_losses, run), *siamvp_draw(run))
     if c.teacher: follow(run.teacher, run.siam, c.teacher)
-    return loss.detach(), accuracy
+    return loss, accuracy
 
 # %% ../nbs/13_train.ipynb #b95ea588
 def believed(
@@ -540,7 +635,8 @@ def relabel(
         run.confidence = torch.ones(run.pseudo.shape)
         return
     images, objects, views = labeled_pool(run, 8)
-    accuracy = (classifier_loss(run.teacher, images, views)[1].item()
+    accuracy = (classifier_loss(run.teacher, images,
+                                views.to(run.device))[1].item()
                 if c.rule == 'classifier'
                 else pair_accuracy(run.teacher, images, objects, views))
     run.recent['gate_accuracy'] = accuracy
@@ -672,7 +768,7 @@ def check_settings(
 ):
     "InputError unless a checkpoint is of this configuration and data."
     mine, config = asdict(run.config), state['config']
-    free = 'iterations', 'patience'
+    free = 'iterations', 'patience', 'graph'
     other = [k for k in mine if k not in free
              and not same_setting(config.get(k), mine[k])]
     if other:

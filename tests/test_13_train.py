@@ -7,6 +7,7 @@ import csv
 import json
 import tempfile
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,51 @@ def test_compiled_networks_take_the_steps_of_plain_ones():
         losses.append(torch.stack([torch.stack([softras_step(run), siamvp_step(run)[0]]) for _ in range(2)]))
     assert_close(losses[1], losses[0], atol=1e-3, rtol=1e-3)
     assert list(run.model.state_dict()) == list(Trainer(built_in(), built_in(count=1), tiny).model.state_dict())
+
+
+# %% nbs/13_train.ipynb #38bedee0
+def test_once_its_batch_is_drawn_a_step_asks_the_host_nothing():
+    pytest.importorskip('triton')
+    from contextlib import nullcontext
+    from torch.overrides import TorchFunctionMode
+    class Calls(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            name = getattr(function, '__name__', str(function))
+            if name != 'as_tensor' or not isinstance(args[0], torch.Tensor): names.append(name)
+            return function(*args, **(kwargs or {}))
+    stalls = {'new_tensor', 'tensor', 'as_tensor', 'from_numpy', 'item', 'tolist', 'cpu', 'numpy', 'nonzero', 'masked_select',
+              '__bool__', '__int__', '__float__', '__index__'}
+    def heard(run, compute, network, inputs):   # by a device that has shapes and no numbers: reading one is an error
+        names.clear()
+        for part in (network, run.loss): part.to('meta')
+        inputs = [x if x is None else x.to('meta') for x in inputs]
+        with pytest.MonkeyPatch.context() as patched, Calls():
+            patched.setattr(torch, 'autocast', lambda *args, **kw: nullcontext())   # there is none for meta
+            patched.setattr('ssr_nb.raster.choose_backend', lambda *args: 'triton')
+            compute(*inputs)[0].backward()
+        return set(names)
+    for choice in ({}, dict(siam_pairs=32, siam_scale=.1, color=.1), dict(rule='classifier'), dict(siam_pseudo=2, siam_mirror=True)):
+        names, run = [], Trainer(built_in(), built_in(count=1), replace(tiny, **choice))
+        run.loss.matrix = run.loss.matrix.to_dense()                     # as on every device but the CPU
+        images, views = draw_batch(run)
+        softras = heard(run, partial(softras_loss, run, 1e-4), run.model, (images, take(run.viewpoints, views)))
+        siamvp = heard(run, partial(siamvp_losses, run), run.siam, siamvp_draw(run))
+        assert len(softras) > 30 and len(siamvp) > 10 and not stalls & (softras | siamvp), stalls & (softras | siamvp)
+    with pytest.raises(RuntimeError, match='meta'):                      # a step that did would be noticed
+        heard(run, lambda images: (run.siam.embed(images)[torch.ones(len(images), device='meta') > 0].sum(),), run.siam, siamvp_draw(run)[:1])
+
+
+# %% nbs/13_train.ipynb #423a5251
+def test_a_replayed_step_is_the_step(device):
+    if device == 'cpu':
+        with pytest.raises(InputError, match='graph: expected False on a CPU'): Trainer(built_in(), built_in(count=1), replace(tiny, graph=True))
+    else:
+        losses = []
+        for graph in (False, True):
+            run = Trainer(built_in(), built_in(count=1), replace(tiny, graph=graph, decay_at=5), device)
+            for run.iteration in range(10): losses.append(torch.stack([*siamvp_step(run), softras_step(run)]))
+            assert len(run.replays) == (3 if graph else 0)               # SiamVP's, and SoftRas's before and after the decay
+        assert_close(torch.stack(losses[10:]), torch.stack(losses[:10]), atol=1e-4, rtol=1e-4)
 
 
 # %% nbs/13_train.ipynb #e3421d85
