@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RULES', 'label_by_agreement', 'label_by_confidence', 'assign', 'label_jointly', 'image_distance', 'tour_score',
            'improve_tour', 'assign_tour', 'tour_margin', 'walk_fit', 'moved_distance', 'place_by_neighbours',
-           'label_by_tour', 'render_agreement', 'object_similarity', 'mean_similarity', 'label_confidence',
-           'pseudo_label', 'sample_pairs', 'label_quality']
+           'label_by_tour', 'render_agreement', 'refine_azimuth', 'object_similarity', 'mean_similarity',
+           'label_confidence', 'pseudo_label', 'sample_pairs', 'label_quality']
 
 # %% ../nbs/12_pseudo_label.ipynb #6f2919de
 import math
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .data import small_colors
 from .mesh import InputError
-from .reconstruct import Reconstructor
+from .reconstruct import Reconstructor, evaluating
 from .render import SoftRenderer
 from .siamvp import SiamVP, ViewpointClassifier, viewpoint_similarity
 
@@ -237,19 +237,51 @@ def render_agreement(
     "How well each mask fits its object's mean mesh, seen from everywhere."
     renderer = SoftRenderer(images.shape[-1], sigma=1e-4, dist_eps=1e-10,
                             half_angle=half_angle)
-    was_training, fits = model.training, []
-    model.eval()
+    fits = []
     for pictures in images:
         pixels = pictures.to(model.faces.device).float()/255
-        mean = model(pixels).mean(0).expand(len(viewpoints), -1, -1)
-        drawn = renderer.silhouettes(mean.contiguous(), model.faces,
+        with evaluating(model): mean = model(pixels).mean(0)
+        meshes = mean.expand(len(viewpoints), -1, -1).contiguous()
+        drawn = renderer.silhouettes(meshes, model.faces,
                                      viewpoints).flatten(1)
         mask = pixels[:, 3].flatten(1)
         both = mask @ drawn.T
         either = mask.sum(1)[:, None] + drawn.sum(1) - both
         fits.append(both/either.clamp_min(1e-6))
-    model.train(was_training)
     return torch.stack(fits)
+
+# %% ../nbs/12_pseudo_label.ipynb #75c96cfc
+def refine_azimuth(
+    model: Reconstructor,
+    images: Tensor,           # (K, 4, S, S) uint8, of one object
+    viewpoints: Tensor,       # (K, 3) where its labels say they were taken
+    most: float = 7.5,        # degrees, either way
+    half_angle: float = 15.,  # degrees
+    steps: int = 12,          # of Adam
+) -> Tensor:                  # (K,) degrees to add to the azimuths
+    "Turn each camera until the object's mean mesh fits its mask best."
+    renderer = SoftRenderer(images.shape[-1], sigma=1e-5, dist_eps=1e-10,
+                            half_angle=half_angle)
+    pixels = images.to(model.faces.device).float()/255
+    with evaluating(model), torch.no_grad(): mean = model(pixels).mean(0)
+    meshes, mask = mean.expand(len(images), -1, -1).contiguous(), pixels[:, 3]
+    axis = viewpoints.new_tensor([0., 0., 1.])
+    turn = torch.zeros_like(viewpoints[:, 0]).requires_grad_()
+    best, least = turn.detach().clone(), torch.full_like(turn, torch.inf)
+    adam = torch.optim.Adam([turn], lr=most/5)
+    for _ in range(steps + 1):
+        drawn = renderer.silhouettes(meshes, model.faces,
+                                     viewpoints + turn[:, None]*axis)
+        both = (drawn*mask).flatten(1).sum(1)
+        either = (drawn + mask).flatten(1).sum(1) - both
+        miss = 1 - both/either.clamp_min(1e-6)
+        with torch.no_grad():
+            best = torch.where(miss < least, turn, best)
+            least = torch.minimum(miss, least)
+        turn.grad, = torch.autograd.grad(miss.sum(), turn)
+        adam.step()
+        with torch.no_grad(): turn.clamp_(-most, most)
+    return best
 
 # %% ../nbs/12_pseudo_label.ipynb #657b7a7f
 def object_similarity(

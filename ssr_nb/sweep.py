@@ -65,6 +65,7 @@ ABLATIONS = {
     'best_with_teacher': dict(teacher=.98),
     'best_with_weight': dict(label_weight=1.),
     'best_with_color': dict(color=1.),
+    'best_with_refine': dict(refine=7.5),
     'best_chosen': dict(choice='coverage')}
 
 # %% ../nbs/15_sweep.ipynb #11956960

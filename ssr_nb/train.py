@@ -8,9 +8,9 @@ __all__ = ['METHODS', 'RANGES', 'SMALL', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTE
            'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized', 'mixed', 'take',
            'descend', 'Replay', 'take_step', 'pseudo_count', 'draw_batch', 'softras_loss', 'softras_step', 'whole_pool',
            'labeled_pool', 'pseudo_pool', 'draw_objects', 'siamvp_pool', 'follow', 'siamvp_draw', 'siamvp_losses',
-           'siamvp_step', 'believed', 'relabel', 'validate', 'advance', 'fingerprint', 'run_state', 'same_setting',
-           'shown', 'read_checkpoint', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_text',
-           'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
+           'siamvp_step', 'believed', 'turned_cameras', 'relabel', 'validate', 'advance', 'fingerprint', 'run_state',
+           'same_setting', 'shown', 'read_checkpoint', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore',
+           'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
 
 # %% ../nbs/13_train.ipynb #d0390f46
 import copy
@@ -38,9 +38,10 @@ from tqdm.auto import tqdm
 from .data import Split, choose_covering, choose_labeled
 from .mesh import InputError, Mesh, atomic_write
 from .pseudo_label import (RULES, label_quality, pseudo_label,
-                                render_agreement, sample_pairs)
+                                refine_azimuth, render_agreement,
+                                sample_pairs)
 from .reconstruct import (ReconstructionLoss, Reconstructor,
-                                reconstruction_iou)
+                                evaluating, reconstruction_iou)
 from .render import render_views
 from .siamvp import (PairDraw, SiamVP, ViewpointClassifier,
                            add_mirrored, classifier_loss, draw_pairs,
@@ -102,6 +103,8 @@ class SSRConfig:
     tour_spread: float = 0.       # weight of log S beside the likeness of
                                   # neighbours; 0: they are not asked
     render_weight: float = 0.     # power of masks' IoU beside S and Ŝ
+    refine: float = 0.            # degrees by which a label's camera may be
+                                  # turned to fit its mask; 0: none
     # labeled objects compared with: one, or of all the mean or the best P
     references: Literal['one', 'all', 'best'] = 'one'
     cycle: int = 400              # z, iterations between labelings (§4.3)
@@ -164,7 +167,7 @@ RANGES = dict(
     siam_shift=(0, 2), siam_soft=(0, .99), decay_at=(0, 1e12),
     tour_weight=(0, 1e6), tour_trust=(0, 1), tour_spread=(0, 1e6),
     render_weight=(0, 1e3), labeled_share=(0, 1), teacher=(0, .9999),
-    label_weight=(0, 100), color=(0, 1e6))
+    label_weight=(0, 100), color=(0, 1e6), refine=(0, 90))
 
 # %% ../nbs/13_train.ipynb #dde989e0
 SMALL = SSRConfig(
@@ -286,6 +289,7 @@ class Trainer:
         self.known = torch.arange(views).expand(len(self.labeled), views)
         self.pseudo = torch.full((len(self.unlabeled), views), -1)
         self.confidence = torch.zeros(self.pseudo.shape)   # P of those
+        self.turned = torch.zeros(self.pseudo.shape)       # degrees
         build_networks(self, self.images.shape[-1])
         self.iteration, self.seconds, self.rows = 0, 0., []
         self.best_iou, self.best_iteration, self.best = -1., 0, {}
@@ -438,20 +442,24 @@ def pseudo_count(
 # %% ../nbs/13_train.ipynb #3b78177a
 def draw_batch(
     run: Trainer,
-) -> tuple[Tensor, Tensor]:   # images (2, B, 4, S, S) uint8, views (2, B)
+) -> tuple[Tensor, Tensor, Tensor]:   # images (2, B, 4, S, S) uint8; of the
+                                      # host: views (2, B), degrees (2, B)
     "Pairs of labeled images, and of pseudo-labeled ones if there are any."
     guessed = pseudo_count(run)
     power = run.config.label_weight
     sure = run.confidence**power if power else None
-    sources = [(run.labeled, run.known, None, run.config.batch - guessed),
-               (run.unlabeled, run.pseudo, sure, guessed)]
-    images, views = [], []
-    for members, labels, weight, n in sources:
+    exact = torch.zeros(run.known.shape)
+    sources = [(run.labeled, run.known, exact, None,
+                run.config.batch - guessed),
+               (run.unlabeled, run.pseudo, run.turned, sure, guessed)]
+    parts = []
+    for members, labels, turned, weight, n in sources:
         if not n: continue
         objects, shown, seen = sample_pairs(labels, n, run.generator, weight)
-        images.append(take(run.images, members[objects], shown))
-        views.append(seen)
-    return torch.cat(images, 1), torch.cat(views, 1)
+        parts.append((take(run.images, members[objects], shown), seen,
+                      turned[objects, shown]))
+    images, views, turned = (torch.cat(part, 1) for part in zip(*parts))
+    return images, views, turned
 
 # %% ../nbs/13_train.ipynb #3d790841
 def softras_loss(
@@ -480,10 +488,12 @@ def softras_step(
     c, rank, count = run.config, *process_rank()
     decay = .3 if run.iteration >= c.decay_at else 1.
     run.adam.param_groups[0]['lr'] = decay*c.lr
-    images, views = (x[:, rank::count] for x in draw_batch(run))
+    images, views, turned = (x[:, rank::count] for x in draw_batch(run))
+    viewpoints = take(run.viewpoints, views)
+    viewpoints[..., 2] += turned.to(run.device, non_blocking=True)
     loss, = take_step(run, ('softras', decay), run.model, run.adam,
                       partial(softras_loss, run, decay*c.sigma),
-                      images, take(run.viewpoints, views))
+                      images, viewpoints)
     return mean_of_processes(loss)
 
 # %% ../nbs/13_train.ipynb #56d96f75
@@ -534,9 +544,8 @@ def draw_objects(
     shown = torch.randint(run.images.shape[1], (len(run.drawn),),
                           generator=run.generator)
     images = run.images[run.unlabeled[chosen[:len(run.drawn)]], shown]
-    run.model.eval()
-    meshes = run.model(images.float()/255).float()
-    run.model.train()
+    with evaluating(run.model):
+        meshes = run.model(images.float()/255).float()
     pictures = torch.stack([
         render_views(Mesh(m.cpu(), run.model.faces.cpu()),
                      run.viewpoints.cpu(), images.shape[-1], supersample=2,
@@ -623,6 +632,19 @@ def believed(
         c.references == 'best', c.tour_spread)
     return torch.stack([labels.to(sure), sure], -1)
 
+# %% ../nbs/13_train.ipynb #cdf552ac
+def turned_cameras(
+    run: Trainer,
+    rows: Tensor,   # (n,) which of the unlabeled objects
+) -> Tensor:        # (n, K) degrees; 0 without a label
+    "How far the labels' azimuths are from those that fit the masks."
+    c, labels = run.config, run.pseudo[rows]
+    turns = [refine_azimuth(run.model, run.images[member],
+                            run.viewpoints[views.clamp_min(0)], c.refine,
+                            c.half_angle)
+             for member, views in zip(run.unlabeled[rows], labels)]
+    return torch.stack(turns)*(labels >= 0).to(run.device)
+
 # %% ../nbs/13_train.ipynb #82974b71
 @torch.no_grad()
 def relabel(
@@ -650,6 +672,8 @@ def relabel(
     # where objects are placed by each other, all are one question
     table = ask(everything).cpu() if c.tour_spread else in_shares(ask, empty)
     run.pseudo, run.confidence = table[..., 0].long(), table[..., 1]
+    if c.refine: run.turned = in_shares(partial(turned_cameras, run),
+                                        empty[..., 0].clone())
 
 # %% ../nbs/13_train.ipynb #ee92848b
 COLUMNS = ('iteration', 'loss', 'siam_loss', 'siam_accuracy',
@@ -709,7 +733,7 @@ def fingerprint(
 # %% ../nbs/13_train.ipynb #76ef4176
 FORMAT = 3  # of checkpoints
 COUNTERS = ('iteration', 'seconds', 'rows', 'best_iou', 'best_iteration',
-            'best', 'recent', 'pseudo', 'confidence', 'drawn')
+            'best', 'recent', 'pseudo', 'confidence', 'turned', 'drawn')
 NETWORKS = 'model', 'siam', 'teacher', 'adam', 'siam_adam'
 
 def run_state(
@@ -831,6 +855,7 @@ def misfit(
     if ((labels < -1) | (labels >= views)).any(): return 'pseudo'
     sure = state['confidence']
     if not ((sure >= 0) & (sure <= 1)).all(): return 'confidence'
+    if not (state['turned'].abs() <= 90).all(): return 'turned'
 
 # %% ../nbs/13_train.ipynb #02cf9404
 def restore(
@@ -854,7 +879,8 @@ def restore(
         reason = ' '.join(str(error).split())[:160] or type(error).__name__
         raise InputError(f'{path}: not a checkpoint ({reason})') from None
     for k in COUNTERS: setattr(run, k, state[k])
-    run.pseudo, run.confidence = run.pseudo.cpu(), run.confidence.cpu()
+    for k in ('pseudo', 'confidence', 'turned'):
+        setattr(run, k, getattr(run, k).cpu())
 
 # %% ../nbs/13_train.ipynb #587a04c3
 def write_text(

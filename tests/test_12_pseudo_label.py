@@ -129,6 +129,21 @@ def test_a_mask_fits_the_viewpoint_that_it_was_drawn_from():
     assert_close(render_agreement(model, images.flip(1), ring)[0], fit[0].flip(0), atol=1e-5, rtol=1e-4)
 
 
+# %% nbs/12_pseudo_label.ipynb #52fa052a
+def test_a_camera_that_is_off_is_turned_back_and_a_right_one_stays():
+    plane, ring = make_shape('plane', seeded(3)), viewpoint_ring()
+    class Known(Reconstructor):
+        def forward(self, images): return plane.vertices.expand(len(images), -1, -1)
+    model = Known(level=0).train(); model.faces = plane.faces
+    off = torch.empty(24).uniform_(-7, 7, generator=seeded())
+    for truth, start in ((off, .3), (torch.zeros(24), 1.)):
+        images = torch.as_tensor(render_views(plane, ring + truth[:, None]*torch.tensor([0., 0, 1]), supersample=4))
+        found = refine_azimuth(model, images, ring)
+        assert (found - truth).abs().mean() < start and found.abs().max() <= 7.5
+        assert model.training
+    assert refine_azimuth(model, images, ring + torch.tensor([0., 0, 20]), most=2.).abs().max() <= 2
+
+
 # %% nbs/12_pseudo_label.ipynb #828fb7d5
 def test_the_mean_over_references_is_the_mean_of_single_ones():
     with torch.random.fork_rng():

@@ -36,7 +36,7 @@ def built_in(category='plane', count=6, seed=0, split='train'):
 def test_an_impossible_choice_is_named():
     for field, value in dict(batch=1, lr=0., rule='luck', labeled=-1, dist_eps=1., method='magic', iterations=.5, gate=float('nan'),
                              threshold=7., laplacian=float('nan'), siam_kernels=(40, 7, 4), rotations=0, render_weight=1.,
-                             choice='mine', labeled_share=2., siam_soft=1., teacher=1., siam_drawn=-1).items():
+                             choice='mine', labeled_share=2., siam_soft=1., teacher=1., siam_drawn=-1, refine=-1.).items():
         with pytest.raises(InputError, match=f'^{field}: expected'): SSRConfig(**{field: value})
     with pytest.raises(InputError, match='labeled: ssr needs 2'): SSRConfig(labeled=1)
     assert SSRConfig(method='softras', labeled=1).labeled == 1
@@ -145,7 +145,7 @@ def test_once_its_batch_is_drawn_a_step_asks_the_host_nothing():
     for choice in ({}, dict(siam_pairs=32, siam_scale=.1, color=.1), dict(rule='classifier'), dict(siam_pseudo=2, siam_mirror=True)):
         names, run = [], Trainer(built_in(), built_in(count=1), replace(tiny, **choice))
         run.loss.matrix = run.loss.matrix.to_dense()                     # as on every device but the CPU
-        images, views = draw_batch(run)
+        images, views, _ = draw_batch(run)
         softras = heard(run, partial(softras_loss, run, 1e-4), run.model, (images, take(run.viewpoints, views)))
         siamvp = heard(run, partial(siamvp_losses, run), run.siam, siamvp_draw(run))
         assert len(softras) > 30 and len(siamvp) > 10 and not stalls & (softras | siamvp), stalls & (softras | siamvp)
@@ -169,11 +169,11 @@ def test_a_replayed_step_is_the_step(device):
 # %% nbs/13_train.ipynb #e3421d85
 def test_the_first_cycle_is_labeled_only_and_later_ones_are_half_and_half():
     run = Trainer(built_in(), built_in(count=1), tiny)
-    images, views = draw_batch(run)
+    images, views, _ = draw_batch(run)
     originals = {i.numpy().tobytes() for i in run.images[run.labeled].flatten(0, 1)}
     assert all(i.numpy().tobytes() in originals for i in images.flatten(0, 1))
     run.pseudo = torch.arange(24).expand(4, 24).clone()
-    images, views = draw_batch(run)
+    images, views, _ = draw_batch(run)
     from_labeled = [i.numpy().tobytes() in originals for i in images[0]]
     assert from_labeled == [True, False]
 
@@ -193,7 +193,7 @@ def test_the_labeled_share_of_a_batch_is_chosen_or_follows_the_numbers_of_images
     for share, guessed in ((.5, 4), (1., 0), (0., 8), (.25, 6), (None, 5)):      # by numbers: 4 of 6 objects are pseudo-labeled
         run.config = replace(run.config, labeled_share=share)
         assert pseudo_count(run) == guessed
-        images, views = draw_batch(run)
+        images, views, _ = draw_batch(run)
         originals = {i.numpy().tobytes() for i in run.images[run.labeled].flatten(0, 1)}
         assert sum(i.numpy().tobytes() in originals for i in images[0]) == 8 - guessed and views.shape == (2, 8)
 
@@ -202,7 +202,7 @@ def test_the_labeled_share_of_a_batch_is_chosen_or_follows_the_numbers_of_images
 def test_a_pseudo_label_decides_the_viewpoint_it_is_trained_under():
     run = Trainer(built_in(), built_in(count=1), tiny)
     run.pseudo[1, [2, 5]] = torch.tensor([7, 11])
-    images, views = draw_batch(run)
+    images, views, _ = draw_batch(run)
     shown = run.images[run.unlabeled[1]][[2, 5]]
     pair = {int(v): i for i, v in zip(images[:, 1], views[:, 1])}
     assert set(pair) == {7, 11}
@@ -217,6 +217,29 @@ def test_surer_labels_are_drawn_more_often_where_the_settings_ask_for_it():
         run.confidence[1, [1, 2, 5]] = torch.tensor([.01, 1., 1.])
         n = pseudo_count(run)
         assert {int(v) for _ in range(9) for v in draw_batch(run)[1][:, -n:].flatten()} == drawn
+
+
+# %% nbs/13_train.ipynb #f276ab88
+def test_a_camera_is_turned_where_the_settings_ask_for_it_and_trained_so():
+    class Known(Reconstructor):
+        def forward(self, images): return self.truth.expand(len(images), -1, -1)
+    plane, off = make_shape('plane', torch.Generator().manual_seed(3)), torch.linspace(-6, 6, 24)
+    run = Trainer(built_in(), built_in(count=1), replace(tiny, refine=7.5))
+    run.images[run.unlabeled] = torch.as_tensor(render_views(plane, viewpoint_ring() + off[:, None]*torch.tensor([0., 0, 1])))
+    model, run.model = run.model, Known(level=0)
+    run.model.truth, run.model.faces = plane.vertices, plane.faces
+    run.pseudo[:, 3:] = torch.arange(3, 24)
+    run.turned = turned_cameras(run, torch.arange(len(run.unlabeled)))
+    assert (run.turned[:, 3:] - off[3:]).abs().mean() < .5 and not run.turned[:, :3].any()
+    images, views, turned = draw_batch(run)
+    assert not turned[:, 0].any()                                          # a labeled object's camera is known
+    assert_close(turned[:, 1], run.turned[0, views[:, 1]])
+    run.model, seen = model, []
+    forward = run.loss.forward
+    run.loss.forward = lambda vertices, masks, viewpoints, *rest: seen.append(viewpoints) or forward(vertices, masks, viewpoints, *rest)
+    softras_step(run)
+    away = seen[0][..., 2].remainder(15)
+    assert not away[:, 0].any() and ((away[:, 1] > .5) & (away[:, 1] < 14.5)).any()
 
 
 # %% nbs/13_train.ipynb #39ab4b94
