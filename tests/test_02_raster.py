@@ -70,6 +70,12 @@ def test_a_face_gives_nothing_beyond_the_cut_off():
     pixel = torch.tensor([[0., -.5 - reach + 1e-3], [0., -.5 - reach - 1e-3]])
     x = score(pixel, corners[None], 'euclidean', .01, 1e-4)
     assert x[0].isfinite() and x[1] == -math.inf
+    for dist_eps in (.3, .1, 1e-4):                                    # there a face covers just that much
+        assert math.isclose(1/(1 + math.exp(cutoff(.01, dist_eps)/.01)), dist_eps)
+    far, line = torch.tensor([[0., -9.]]), torch.tensor([[-.5, 0.], [.5, 0.], [0., 0.]])
+    barycentric_score = partial(score, distance='barycentric', dist_eps=.01)
+    assert barycentric_score(far, corners[None], sigma=1.) == -math.inf  # it ends as well,
+    assert barycentric_score(far, line[None], sigma=10.) == -math.inf    # and a face without inside gives nothing, however soft
 
 
 # %% nbs/02_raster.ipynb #8da1f62b
@@ -260,6 +266,8 @@ def test_each_small_triangle_has_a_texel_of_its_own():
     assert texel_index(upright, 2) == 1 and texel_index(folded, 2) == 3
     corner_texels = texel_index(torch.eye(3), 8)                                # a: last column; b: last row; c: first
     assert corner_texels.tolist() == [7, 56, 0]
+    whole, half = torch.full((3,), 1/3), [torch.tensor(t)/6 for t in ([1., 1, 4], [4., 1, 1], [1., 4, 1])]
+    assert_close(texel_centers(2).view(4, 3), torch.stack([*half, whole]))      # three at the corners, one between them
 
 
 # %% nbs/02_raster.ipynb #ad1e5191
@@ -441,6 +449,7 @@ def test_a_batch_is_its_items_one_by_one():
     batch = soft_rasterize(faces, colors, image_size=16, backend='reference')
     single = [reference_rasterize(f, c, image_size=16) for f, c in zip(faces.flatten(0, 1), colors.flatten(0, 1))]
     assert_close(batch.flatten(0, 1), torch.stack(single))
+    assert soft_silhouette(torch.zeros(0, 4, 3, 3)).shape == (0, 64, 64)      # even if there are none
 
 
 # %% nbs/02_raster.ipynb #fab5dc8e
