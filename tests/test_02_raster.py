@@ -449,6 +449,10 @@ def test_a_batch_is_its_items_one_by_one():
     batch = soft_rasterize(faces, colors, image_size=16, backend='reference')
     single = [reference_rasterize(f, c, image_size=16) for f, c in zip(faces.flatten(0, 1), colors.flatten(0, 1))]
     assert_close(batch.flatten(0, 1), torch.stack(single))
+    texels = torch.rand(2, 3, 5, 4, 4, 3, generator=torch.Generator().manual_seed(2))
+    batch = soft_rasterize(faces, colors, face_textures=texels, image_size=16, backend='reference')
+    single = [reference_rasterize(*parts, image_size=16) for parts in zip(faces.flatten(0, 1), colors.flatten(0, 1), texels.flatten(0, 1))]
+    assert_close(batch.flatten(0, 1), torch.stack(single))
     assert soft_silhouette(torch.zeros(0, 4, 3, 3)).shape == (0, 64, 64)      # even if there are none
 
 
