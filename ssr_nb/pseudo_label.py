@@ -251,6 +251,7 @@ def render_agreement(
     return torch.stack(fits)
 
 # %% ../nbs/12_pseudo_label.ipynb #75c96cfc
+@torch.enable_grad()   # labels are given without
 def refine_azimuth(
     model: Reconstructor,
     images: Tensor,           # (K, 4, S, S) uint8, of one object

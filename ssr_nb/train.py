@@ -672,8 +672,8 @@ def relabel(
     # where objects are placed by each other, all are one question
     table = ask(everything).cpu() if c.tour_spread else in_shares(ask, empty)
     run.pseudo, run.confidence = table[..., 0].long(), table[..., 1]
-    if c.refine: run.turned = in_shares(partial(turned_cameras, run),
-                                        empty[..., 0].clone())
+    if c.refine: run.turned = in_shares(
+        partial(turned_cameras, run), torch.zeros_like(empty[..., 0]))
 
 # %% ../nbs/13_train.ipynb #ee92848b
 COLUMNS = ('iteration', 'loss', 'siam_loss', 'siam_accuracy',

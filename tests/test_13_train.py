@@ -240,6 +240,9 @@ def test_a_camera_is_turned_where_the_settings_ask_for_it_and_trained_so():
     softras_step(run)
     away = seen[0][..., 2].remainder(15)
     assert not away[:, 0].any() and ((away[:, 1] > .5) & (away[:, 1] < 14.5)).any()
+    run.config, run.turned = replace(run.config, rule='confidence', threshold=0.), torch.zeros(4, 24)
+    relabel(run)                                                           # and anew with each labeling
+    assert run.turned.any() and run.turned.abs().max() <= 7.5
 
 
 # %% nbs/13_train.ipynb #39ab4b94
