@@ -107,6 +107,7 @@ def test_one_corner_before_the_near_plane_removes_the_face():
 def test_culling_keeps_clockwise_faces():
     both = torch.stack([triangle, triangle.flip(0)])
     assert drawn(both, 1., 100., True).tolist() == [False, True]
+    assert drawn(both*torch.tensor([.1, .1, 1]), 1., 100., True).tolist() == [False, True]      # small ones too
 
 
 # %% nbs/02_raster.ipynb #17382a1f
