@@ -186,17 +186,20 @@ def draw_pairs(
     ring: int = 24,              # viewpoints on it
 ) -> PairDraw:
     "Everything random of a step of SiamVP (paper §3.2)."
-    *usable, apart = pair_table(objects, views)
-    usable, near = torch.stack(usable), apart.remainder(ring)
-    drawn = [some_pairs(u, pairs//2, generator) for u in usable]
+    one_view, other_view, apart = pair_table(objects, views)
+    same = some_pairs(one_view, pairs//2, generator)
+    different = some_pairs(other_view, pairs//2, generator)
+    usable, near = torch.stack([one_view, other_view]), apart.remainder(ring)
     target = soft*((near == 1) | (near == ring - 1))
-    whole, motion = sum(map(len, drawn)) == usable.sum(), None
+    whole = len(same) + len(different) == usable.sum()
+    motion = None
     if rotate:
         turn, *rest = torch.rand(4, generator=generator).tolist()
         grow, right, up = (2*r - 1 for r in rest)
         motion = affine_matrix(360*turn, 1 + scale*grow,
                                (shift*right, shift*up))
-    return PairDraw(*drawn, target, None if whole else usable, motion)
+    return PairDraw(same, different, target, None if whole else usable,
+                    motion)
 
 # %% ../nbs/11_siamvp.ipynb #1db96058
 def drawn_loss(
