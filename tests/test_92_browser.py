@@ -285,7 +285,8 @@ def test_the_matcher_shows_the_pair_the_row_and_the_verdict_of_the_function(widg
         curves = re.findall(' d="([^"]*)"', in_kernel(widgets, f'scene_svg({state})'))
         expect(lambda: matcher.locator('svg path').evaluate_all('paths => paths.map(p => p.getAttribute("d"))'), curves)
         words = in_kernel(widgets, f'{state}.words')
-        assert len(curves) > 4 and words in matcher.get_by_test_id('caption').text_content()
+        assert len(curves) > 4
+        expect(lambda: words in matcher.get_by_test_id('caption').text_content(), True)
     expect_match(3, 0, 2)
     press(widgets, matcher.get_by_test_id('image'), 'ArrowRight', 2)
     press(widgets, matcher.get_by_test_id('candidate'), 'ArrowLeft')
@@ -296,10 +297,10 @@ def test_the_matcher_shows_the_pair_the_row_and_the_verdict_of_the_function(widg
     caption = lambda: matcher.get_by_test_id('caption').text_content()
     press(widgets, matcher.get_by_test_id('game'), 'Space')
     expect(lambda: 'P(same)' in caption(), False)
-    assert 'True:' not in caption() and matcher.get_by_test_id('image').is_disabled()
+    expect(lambda: 'True:' not in caption() and matcher.get_by_test_id('image').is_disabled(), True)
     press(widgets, matcher.get_by_test_id('guess'), 'Enter')
     expect(lambda: 'P(same)' in caption() and 'True:' in caption(), True)
-    assert in_kernel(widgets, 'matcher.score.rounds') == '1'
+    expect(lambda: in_kernel(widgets, 'matcher.score.rounds'), '1')
     press(widgets, matcher.get_by_test_id('game'), 'Space')
     expect_match(5, 1, 1, 0.)
     widgets.check()
@@ -354,7 +355,7 @@ def test_an_image_that_is_given_in_the_browser_becomes_the_mesh_of_the_network_a
     press(widgets, part.get_by_test_id('kind-.obj'), 'ArrowRight')
     press(widgets, part.get_by_test_id('save'), 'Enter')
     expect(lambda: in_kernel(widgets, 'sorted(p.name for p in Path(meshes_folder).iterdir())'), "['my car.glb']")
-    assert 'saved as my car.glb' in part.get_by_test_id('caption').text_content()
+    expect(lambda: 'saved as my car.glb' in part.get_by_test_id('caption').text_content(), True)
     widgets.check()
 
 
@@ -383,7 +384,7 @@ def test_a_run_is_started_paused_continued_and_stopped_by_its_buttons(widgets):
     expect(lambda: int(in_kernel(widgets, 'monitor.run.iteration')) > int(step), True, within=60)
     press(widgets, part.get_by_test_id('stop'), 'Enter')
     expect(lambda: caption().startswith('Stopped;'), True, within=60)
-    assert in_kernel(widgets, '(here/"browser"/"checkpoint.pt").exists()') == 'True'
+    expect(lambda: in_kernel(widgets, '(here/"browser"/"checkpoint.pt").exists()'), 'True')
     widgets.check()
 
 
@@ -482,7 +483,7 @@ def test_every_public_name_leads_to_its_chapter_and_its_source(chromium, site):
     assert 'def pixel_grid(' in tab.page.locator('.cell:has(pre)').locator('pre', has_text='def pixel_grid(').first.text_content()
     expect(lambda: in_sight(place), True)
     tab.page.locator('.exported', has=place).get_by_text('source').click()
-    assert tab.page.url.endswith(f'source/raster.html#L-{name.line}')
+    expect(lambda: tab.page.url.endswith(f'source/raster.html#L-{name.line}'), True)
     line = tab.page.locator(f'[id="L-{name.line}"]')
     expect(lambda: in_sight(line), True)
     tab.check(); tab.context.close()
@@ -497,12 +498,13 @@ def test_claims_are_folded_until_a_key_opens_them_and_the_search_finds_words_off
     code = claim.locator('pre').first
     assert not code.is_visible()
     claim.locator('summary').focus(); tab.page.keyboard.press('Enter')
-    assert code.is_visible() and not code.text_content().startswith('#|')
+    expect(code.is_visible, True)
+    assert not code.text_content().startswith('#|')
     exported = tab.page.locator('pre', has_text='def edge_distance(').first
     assert exported.is_visible()
     tab.page.goto(f'file://{site}/search.html?q=silhouette')
     tab.page.locator('#search-results li').first.wait_for()
-    assert tab.page.locator('#search-results a[href*="02_raster.html"]').count() > 0
+    expect(lambda: tab.page.locator('#search-results a[href*="02_raster.html"]').count() > 0, True)
     tab.check(); tab.context.close()
 
 
@@ -567,7 +569,7 @@ def test_the_app_shows_the_mesh_viewer_to_those_who_know_the_token(chromium, app
     mesh = Mesh(.35*sphere.vertices, sphere.faces)
     press(tab, viewer.get_by_test_id('azimuth'), 'ArrowRight', 4)
     expect_picture(viewer.get_by_test_id('soft'), see(mesh, mesh, Look(azimuth=34., sigma=1e-3)).pixels)
-    assert tab.page.get_by_role('tab').all_text_contents() == ['Mesh', 'Viewpoint', 'Matrix', 'Training', 'Image to mesh']
+    expect(tab.page.get_by_role('tab').all_text_contents, ['Mesh', 'Viewpoint', 'Matrix', 'Training', 'Image to mesh'])
     tab.page.get_by_role('tab', name='Image to mesh').click()
     tab.page.get_by_role('button', name='take the network of the run').click()
     tab.page.get_by_text('no trained network yet').wait_for()
