@@ -141,6 +141,11 @@ class PairDraw(NamedTuple):
     usable: Tensor | None    # (2, N) of `pair_table`; None: all are drawn
     motion: Tensor | None    # (2, 3) for `warp`; None: none
 
+    def to(self, device) -> 'PairDraw':   # without waiting for it
+        return PairDraw(*(part if part is None else
+                          part.to(device, non_blocking=True)
+                          for part in self))
+
 # %% ../nbs/11_siamvp.ipynb #2c6cb00e
 def some_pairs(
     usable: Tensor,              # (N,) bool: pairs to choose from
@@ -231,8 +236,7 @@ def siamvp_loss(
 ) -> tuple[Tensor, Tensor]:      # loss (), accuracy ()
     "One batch of balanced pairs with the hardest ones (paper §3.2)."
     draw = draw_pairs(objects, views, generator, **choices)
-    return drawn_loss(siam, images, PairDraw(
-        *(part if part is None else part.to(images.device) for part in draw)))
+    return drawn_loss(siam, images, draw.to(images.device))
 
 # %% ../nbs/11_siamvp.ipynb #7f577e6e
 @torch.no_grad()

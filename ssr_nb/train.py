@@ -585,11 +585,12 @@ def siamvp_draw(
 ) -> tuple:         # images (B, 3, S, S); what siamvp_losses asks beside them
     "All that is random in a step of SiamVP, on the device."
     c, (images, objects, views) = run.config, siamvp_pool(run)
-    draw = [views] if c.rule == 'classifier' else draw_pairs(
+    if c.rule == 'classifier':
+        return images, views.to(run.device, non_blocking=True)
+    draw = draw_pairs(
         objects, views, run.generator, c.siam_pairs, c.siam_rotate,
         c.siam_scale, c.siam_shift, c.siam_soft, len(run.viewpoints))
-    return images, *(part if part is None else
-                     part.to(run.device, non_blocking=True) for part in draw)
+    return images, *draw.to(run.device)
 
 def siamvp_losses(
     run: Trainer,
