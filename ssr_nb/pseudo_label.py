@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .data import small_colors
+from .losses import silhouette_iou
 from .mesh import InputError
 from .reconstruct import Reconstructor, evaluating
 from .render import SoftRenderer
@@ -273,9 +274,7 @@ def refine_azimuth(
     for _ in range(steps + 1):
         drawn = renderer.silhouettes(meshes, model.faces,
                                      viewpoints + turn[:, None]*axis)
-        both = (drawn*mask).flatten(1).sum(1)
-        either = (drawn + mask).flatten(1).sum(1) - both
-        miss = 1 - both/either.clamp_min(1e-6)
+        miss = 1 - silhouette_iou(drawn, mask)
         with torch.no_grad():
             best = torch.where(miss < least, turn, best)
             least = torch.minimum(miss, least)

@@ -95,6 +95,7 @@ def test_four_renders_against_two_views_are_four_pairs():
     targets = torch.rand(2, 3, 8, 8, generator=generator(1)).round()
     pairs = torch.stack([silhouette_iou_loss(renders[mesh, view], targets[view])
                          for mesh in (0, 1) for view in (0, 1)])
+    assert_close(1 - silhouette_iou(renders, targets).mean(-1), pairs.view(2, 2))
     assert_close(silhouette_iou_loss(renders, targets), pairs.mean())
 
 

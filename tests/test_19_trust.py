@@ -42,7 +42,7 @@ from ssr_nb.render import soft_rasterize, soft_silhouette
 from ssr_nb.train import PRESETS, Trainer, advance, restore, validate, write_run
 
 root = Path(ssr_nb.__file__).parents[1]      # of the project
-one_thread = dict(os.environ, OMP_NUM_THREADS='1', NUMBA_NUM_THREADS='1', PYTHONPATH=str(root))
+one_thread = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(root))
 tiny = dict(iterations=24, cycle=4, validate_every=3, checkpoint_every=1, batch=2, level=1, width=4, hidden=32, features=16,
             siam_width=4, siam_features=16, gate=0., seed=3)
 tiny_words = ['shapes', '--category', 'rifle', '--quiet', *(str(w) for k, v in tiny.items() for w in (f'--{k.replace("_", "-")}', v))]
