@@ -80,6 +80,32 @@ def test_the_forward_pass_equals_the_reference():
     assert_close(keep.cpu(), 1 - truth, atol=1e-5, rtol=0)
 
 
+# %% nbs/04_raster_gpu.ipynb #e5d5e2d7
+def test_a_window_holds_the_pixels_that_a_face_can_reach_and_no_others():
+    @kernel
+    def windows(faces, out, o):
+        j = tl.arange(0, 8)[:, None]
+        f, seen = near_faces(faces, j, 6, o, 0, False)
+        for patch in range(2):
+            left, right, top, bottom = window(f, seen, patch, o, 12, 20, 16, 0)
+            p = out + (j*2 + patch)*4
+            tl.store(p, left, j < 6); tl.store(p + 1, right, j < 6); tl.store(p + 2, top, j < 6); tl.store(p + 3, bottom, j < 6)
+
+    _, soft = numbers(RasterOptions(image_size=(12, 20), sigma=1e-3))
+    faces = torch.cat([.4*random_faces(1, 5), random_faces(1, 1)*torch.tensor([1, 1, -1.])], 1)[0]  # the last one behind
+    faces[..., 2] = faces[..., 2]*torch.tensor([2.5]*5 + [1])[:, None]
+    found = torch.zeros(6, 2, 4, dtype=torch.int32, device=device)
+    launch(windows, 1, faces.to(device).contiguous(), found, soft)
+    inside = lambda centres, low, high: ((centres >= low - soft.reach) & (centres <= high + soft.reach)).nonzero().flatten()
+    for j, face in enumerate(faces.double()):
+        columns = inside((2*torch.arange(20.) - 19)/20, *face[:, 0].aminmax())
+        rows = inside((11 - 2*torch.arange(12.))/20, *face[:, 1].aminmax())
+        for patch, (left, right, top, bottom) in enumerate(found[j].tolist()):
+            here = columns[(columns >= 16*patch) & (columns < 16*patch + 16)].tolist()
+            assert list(range(left, right))*(bottom > top) == here*(j < 5)
+            assert list(range(top, bottom)) == rows.tolist()*bool(here)*(j < 5)
+
+
 # %% nbs/04_raster_gpu.ipynb #f5a5c8ea
 def test_a_ball_equals_the_reference_values_and_gradients():
     agree(silhouette, reference_silhouette, sphere(1), image_size=24, dist_eps=1e-10)
@@ -126,6 +152,8 @@ def test_how_the_work_is_cut_changes_nothing():
     try: agree(silhouette, reference_silhouette, faces, image_size=20, sigma=1e-3)
     finally: vars(CUT).update(before)
     agree(silhouette, reference_silhouette, faces[:, :1], image_size=260)  # tiles twice as wide
+    crowd = torch.cat([faces[:, 1:2].expand(1, 64, 3, 3), faces[:, :1]], 1)  # a third word for the last face alone
+    agree(silhouette, reference_silhouette, crowd, image_size=12, sigma=1e-3)
 
 
 # %% nbs/04_raster_gpu.ipynb #aa84e513
