@@ -317,7 +317,9 @@ def settle(q, alpha, count, o):
     for r in range(o.height):
         for c in range(o.width):
             k = q[r, c]
-            if o.alpha == 0: alpha[r, c], q[r, c] = ONE - ONE/k, ONE/k
+            if o.alpha == 0:  # 1/k of k = 1 is not always quite 1
+                alpha[r, c] = f4(k > ONE)*(ONE - ONE/k)
+                q[r, c] = ONE/k
             elif o.alpha == 1:
                 alpha[r, c], q[r, c] = k/f4(count), ONE/f4(count)
             else: alpha[r, c], q[r, c] = k, ZERO
