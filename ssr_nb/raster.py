@@ -195,10 +195,11 @@ class RasterOptions:
                 raise InputError(f'{name}: expected one of {allowed}, '
                                  f'found {getattr(self, name)!r}')
         picture_size(self.image_size)
-        for name in ('sigma', 'gamma', 'near'):
-            check_number(name, getattr(self, name), 0)
+        for name in ('sigma', 'gamma'):  # float32 divides by them
+            check_number(name, getattr(self, name), 1e-20, 1e20)
+        check_number('near', self.near, 0, 1e20)
+        check_number('far', self.far, self.near, 1e20)
         check_number('dist_eps', self.dist_eps, 0, .5)
-        check_number('far', self.far, self.near)
         check_number('eps', self.eps)
         as_rgb(self.background)
 

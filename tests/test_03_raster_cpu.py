@@ -49,6 +49,12 @@ def assert_same(fast, reference, values=1e-5, gradients=1e-3):
             assert_close(a[..., axes], b[..., axes], atol=gradients*scale + rounding, rtol=0)
 
 
+# %% nbs/03_raster_cpu.ipynb #642e999f
+def test_a_list_of_fragments_draws_what_the_reference_draws():
+    faces = workload(3, 1)
+    assert_close(fragment_silhouette(faces, image_size=20, sigma=1e-3), soft_silhouette(faces, image_size=20, sigma=1e-3, backend='reference'))
+
+
 # %% nbs/03_raster_cpu.ipynb #228607f8
 def test_the_exponential_has_float32_precision():
     @np.vectorize
@@ -133,6 +139,22 @@ def test_covered_over_and_over_the_gradient_is_still_right():
                    for draw in (silhouette, reference_silhouette))
     assert (dense[0] == 1).any()
     assert_same(fast, dense)
+
+
+# %% nbs/03_raster_cpu.ipynb #c9ad7616
+def test_a_corner_that_is_very_far_away_leaves_every_number_finite():
+    faces = random_faces(300, 1)
+    faces[:, 0, 0, :2] *= 1e7   # more than the digits of a float can weigh
+    for o in (dict(), dict(distance='barycentric'), dict(alpha='sum')):
+        for t in with_gradients(rasterize, faces, random_like(faces), image_size=8, sigma=1e-2, **o): assert t.isfinite().all()
+
+
+# %% nbs/03_raster_cpu.ipynb #5e9a4a8b
+def test_where_no_face_reaches_there_is_no_coverage_at_all():
+    faces = workload(1, 2)
+    felt = reference_silhouette(faces, image_size=64, dist_eps=1e-4)[0] > 0
+    for alpha in (silhouette(faces, image_size=64)[0], rasterize(faces, random_like(faces), image_size=64)[0, 3]):
+        assert felt.float().mean() < .5 and (alpha[~felt] == 0).all()
 
 
 # %% nbs/03_raster_cpu.ipynb #c43359ca
@@ -376,6 +398,7 @@ def test_a_benchmark_reports_medians_and_ratios_to_the_reference():
 
 # %% nbs/03_raster_cpu.ipynb #320903ba
 def test_a_benchmark_measures_what_it_names():
-    rows = bench([BenchCase(backend, task, 1, 80, 8) for backend in ('cpu', 'reference') for task in ('silhouette', 'color')], 1)
+    rows = bench([BenchCase(backend, task, 1, 80, 8) for backend in ('cpu', 'reference') for task in ('silhouette', 'color')]
+                 + [BenchCase('fragments', 'silhouette', 2, 80, 8)], 1)
     assert all(r['forward, ms'] > 0 and r['million fragments/s'] > 0 and not r['peak, MB'] < 0 for r in rows)
     with pytest.raises(InputError, match='faces.*found 21'): bench([BenchCase(faces=21)])
