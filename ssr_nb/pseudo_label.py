@@ -6,10 +6,13 @@
 __all__ = ['RULES', 'label_by_agreement', 'label_by_confidence', 'assign', 'label_jointly', 'image_distance', 'tour_score',
            'improve_tour', 'assign_tour', 'tour_margin', 'walk_fit', 'moved_distance', 'place_by_neighbours',
            'label_by_tour', 'render_agreement', 'refine_azimuth', 'object_similarity', 'mean_similarity',
-           'label_confidence', 'pseudo_label', 'sample_pairs', 'label_quality']
+           'label_confidence', 'Looks', 'sure_of_one_look', 'sure_of_both', 'pseudo_label', 'sample_pairs',
+           'label_quality']
 
 # %% ../nbs/12_pseudo_label.ipynb #6f2919de
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -324,42 +327,75 @@ def label_confidence(
     return p.clamp(0, 1)*(labels >= 0)
 
 # %% ../nbs/12_pseudo_label.ipynb #94f0a72a
-RULES = 'agreement', 'confidence', 'joint', 'tour', 'classifier'
+@dataclass
+class Looks:
+    "Unlabeled images beside references: all that a rule may ask for."
+    siam: SiamVP | ViewpointClassifier
+    images: Tensor                  # (n, K, 3, S, S) unlabeled objects
+    references: Tensor              # (R, M, 3, S, S) labeled objects
+    rotation: float = 45.           # degrees, of Ŝ
+    rotations: int = 1              # opinions in S and in Ŝ
+    best: bool = False              # the best of the R objects, not the mean
+    evidence: Tensor | float = 1.   # (n, K, M) factor of S and Ŝ
+    threshold: float | None = None  # τ; None: the rule's own
+    tour_weight: float = 10.        # β of the rule tour
+    trust: float = 1.               # share of the objects that it labels
+    spread: float = 0.              # its weight of S beside neighbours
+
+    def _mean(self, first):
+        "Mean similarity (n, K, M) over every other angle."
+        angles = [k*self.rotation for k in range(first, 2*self.rotations, 2)]
+        return self.evidence*mean_similarity(
+            self.siam, self.images, self.references, angles, self.best)
+
+    @cached_property
+    def similarity(self) -> Tensor:   # (n, K, M)
+        "P(same viewpoint) of each image and reference view: S."
+        if isinstance(self.siam, ViewpointClassifier):
+            return self.siam.probabilities(self.images)
+        return self._mean(0)
+
+    @cached_property
+    def rotated(self) -> Tensor:   # (n, K, M)
+        "The same when both pictures are turned: Ŝ."
+        return self._mean(1)
+
+# %% ../nbs/12_pseudo_label.ipynb #d08a55a5
+def sure_of_one_look(looks: Looks) -> Tensor:   # (n, K)
+    "The largest S where it is above τ, .8 unless given."
+    return label_by_confidence(looks.similarity, .8 if looks.threshold is None
+                               else looks.threshold)
+
+def sure_of_both(looks: Looks) -> Tensor:   # (n, K)
+    "S and Ŝ agree and are above τ, .5 unless given."
+    return label_by_agreement(looks.similarity, looks.rotated,
+                              .5 if looks.threshold is None
+                              else looks.threshold)
+
+RULES = {   # name -> function of Looks that gives labels (n, K); -1: none
+    'agreement': sure_of_both,
+    'confidence': sure_of_one_look,
+    'joint': lambda looks: label_jointly(looks.similarity, looks.rotated),
+    'tour': lambda looks: label_by_tour(
+        looks.similarity, looks.rotated, looks.images, looks.tour_weight,
+        looks.trust, looks.references, looks.spread),
+    'classifier': sure_of_one_look}
 
 def pseudo_label(
     siam: SiamVP | ViewpointClassifier,
-    images: Tensor,                  # (n, K, 3, S, S) unlabeled objects
-    references: Tensor,              # (R, M, 3, S, S) labeled objects
-    rule: str = 'agreement',         # one of RULES
-    threshold: float | None = None,  # τ; None: .5, or .8 if confidence alone
-    rotation: float = 45.,           # degrees, of Ŝ
-    rotations: int = 1,              # opinions in S and in Ŝ
-    evidence: Tensor | float = 1.,   # (n, K, M) factor of S and Ŝ
-    tour_weight: float = 10.,        # β
-    trust: float = 1.,               # share of the objects that tour labels
-    best: bool = False,              # the best of the R objects, not the mean
-    spread: float = 0.,              # weight of S beside neighbours; 0: none
-) -> tuple[Tensor, Tensor]:          # (n, K) viewpoint number, or -1; and
-                                     # (n, K) how sure it is, or 0
+    images: Tensor,             # (n, K, 3, S, S) unlabeled objects
+    references: Tensor,         # (R, M, 3, S, S) labeled objects
+    rule: str = 'agreement',    # a name in RULES
+    **choices,                  # see Looks
+) -> tuple[Tensor, Tensor]:     # (n, K) viewpoint number, or -1; and
+                                # (n, K) how sure it is, or 0
     "Viewpoints that a rule believes. InputError for an unknown rule."
-    if rule not in RULES:
-        raise InputError(f'rule: expected one of {RULES}, got {rule!r}')
-    angles = [k*rotation for k in range(2*rotations)]
-    both = siam, images, references
-    S = (siam.probabilities(images) if rule == 'classifier' else
-         mean_similarity(*both, angles[::2], best)*evidence)
-    if rule in ('classifier', 'confidence'):
-        labels = label_by_confidence(S, .8 if threshold is None else threshold)
-        return labels, label_confidence(labels, S)
-    rotated = mean_similarity(*both, angles[1::2], best)*evidence
-    if rule == 'joint': labels = label_jointly(S, rotated)
-    elif rule == 'tour':
-        labels = label_by_tour(S, rotated, images, tour_weight, trust,
-                               references, spread)
-    else:
-        labels = label_by_agreement(S, rotated,
-                                    .5 if threshold is None else threshold)
-    return labels, label_confidence(labels, (S*rotated).sqrt())
+    if rule not in RULES: raise InputError(
+        f'rule: expected one of {tuple(RULES)}, got {rule!r}')
+    looks = Looks(siam, images, references, **choices)
+    labels, S = RULES[rule](looks), looks.similarity
+    if 'rotated' in vars(looks): S = (S*looks.rotated).sqrt()  # asked twice
+    return labels, label_confidence(labels, S)
 
 # %% ../nbs/12_pseudo_label.ipynb #f898e10b
 def sample_pairs(

@@ -629,8 +629,9 @@ def believed(
     trust = c.tour_trust + (1 - c.tour_trust)*grown
     labels, sure = pseudo_label(
         run.teacher, run.siam_images[members], references, c.rule,
-        c.threshold, c.rotation, c.rotations, evidence, c.tour_weight, trust,
-        c.references == 'best', c.tour_spread)
+        rotation=c.rotation, rotations=c.rotations, evidence=evidence,
+        best=c.references == 'best', threshold=c.threshold, trust=trust,
+        tour_weight=c.tour_weight, spread=c.tour_spread)
     return torch.stack([labels.to(sure), sure], -1)
 
 # %% ../nbs/13_train.ipynb #cdf552ac

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings, strategies as st
 from torch.testing import assert_close
 
 pytest.importorskip('triton')
@@ -252,6 +253,21 @@ def test_texels_equal_the_reference_values_and_gradients():
     for side, more in (3, dict()), (1, dict(alpha='sum')), (4, dict(distance='barycentric')), (2, dict(color='hard')):
         textures = torch.rand(1, 5, side, side, 3, generator=torch.Generator().manual_seed(2))
         agree(rasterize, reference_rasterize, faces, colors, textures, **options, **more)
+
+
+# %% nbs/04_raster_gpu.ipynb #9a9410a5
+@pytest.mark.slow
+def test_whatever_the_options_the_reference_draws_the_same():
+    @settings(max_examples=8, deadline=None, derandomize=True, database=None)
+    @given(seed=st.integers(0, 10**6), count=st.integers(1, 5), size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+           distance=st.sampled_from(['euclidean', 'barycentric']), alpha=st.sampled_from(['prod', 'sum', 'hard']),
+           texels=st.integers(0, 3), cull=st.booleans())
+    def check(seed, count, size, distance, alpha, texels, cull):
+        faces, colors = random_faces(1, count, seed=seed), random(1, count, seed=seed + 1)
+        patches = [torch.rand(1, count, texels, texels, 3, generator=torch.Generator().manual_seed(seed))]*bool(texels)
+        agree(rasterize, reference_rasterize, faces, colors, *patches, image_size=size, sigma=1e-2, gamma=1e-2,
+              distance=distance, alpha=alpha, cull_backfaces=cull, atol=5e-5)
+    check()
 
 
 # %% nbs/04_raster_gpu.ipynb #d9f381e8

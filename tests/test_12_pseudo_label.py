@@ -189,6 +189,16 @@ def test_an_unknown_rule_is_named_and_a_known_one_says_how_sure_it_is():
     assert_close(sure, S.amax(-1))
 
 
+# %% nbs/12_pseudo_label.ipynb #6a9fc0df
+def test_a_rule_of_your_own_is_a_function_and_a_name():
+    siam, images = SiamVP(32, 4, 16, (5, 4, 3)), torch.rand(2, 4, 3, 32, 32, generator=seeded())
+    RULES['first view'] = lambda looks: 0*looks.similarity.argmax(-1)
+    try: labels, sure = pseudo_label(siam, images, images[:1], 'first view')
+    finally: del RULES['first view']
+    assert (labels == 0).all()
+    assert_close(sure, object_similarity(siam, images, images[:1])[..., 0])   # of one look
+
+
 # %% nbs/12_pseudo_label.ipynb #188c28c3
 def test_pairs_are_two_different_labeled_images_of_one_object():
     labels = torch.full((5, 6), -1)
