@@ -10,6 +10,7 @@ __all__ = ['BROWSERS', 'FLAGS', 'NO_WEBGL', 'PIXELS', 'SETTINGS', 'READY', 'FAIL
            'widget_outputs', 'widget_notebooks', 'page_flaws', 'key_to_picture', 'pictures_a_second', 'latency']
 
 # %% ../nbs/92_browser.ipynb #9ad28e82
+import argparse
 import contextlib
 import io
 import json
@@ -479,6 +480,7 @@ def pictures_a_second(
 # %% ../nbs/92_browser.ipynb #bfeb8726
 def latency():
     "Console script `ssr_nb_latency`: from key to picture in JupyterLab."
+    argparse.ArgumentParser(description=latency.__doc__).parse_args()
     cell = dict(cell_type='code', metadata={}, outputs=[], id='viewer',
                 execution_count=None, source='from ssr_nb.widgets import '
                 'MeshViewer\nviewer = MeshViewer()\nviewer')

@@ -293,7 +293,7 @@ def curves_figure(
     runs: dict,        # name, e.g. method -> RunRecord
 ) -> Figure:
     "IoU, SiamVP's accuracy and pseudo-labels over iterations (Figure 4)."
-    figure = Figure(figsize=(9, 2.8), layout='constrained')
+    figure = Figure(figsize=(9, 3.3), layout='constrained')
     iou, siam, labels = figure.subplots(1, 3)
     plot_columns(iou, runs, {'val_iou': ('.-', '')})
     iou.set_title('validation 3D IoU')
@@ -304,6 +304,9 @@ def curves_figure(
     plot_columns(labels, ssr, {'share': ('.-', 'share of images'),
                                'label_accuracy': ('.:', 'of these right')})
     labels.set(title='pseudo-labels', ylim=(-.03, 1.03))
+    for ax in figure.axes:   # legends below, where no curve is
+        if ax.lines: ax.legend(frameon=False, fontsize=8, loc='upper center',
+                               bbox_to_anchor=(.5, -.2))
     return figure
 
 # %% ../nbs/14_evaluate.ipynb #3cbaadbb
