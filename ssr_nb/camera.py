@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['eye_from_angles', 'viewpoint_ring', 'camera_axes', 'row_products', 'look_at', 'perspective', 'orthographic',
-           'project', 'picture_size', 'project_matrix', 'matrix_eye']
+           'check_floats', 'check_batch', 'check_viewpoints', 'project', 'picture_size', 'project_matrix', 'matrix_eye']
 
 # %% ../nbs/01_camera.ipynb #03d5363c
 import math
@@ -96,21 +96,71 @@ def orthographic(
     return torch.stack([x/half_width, y/half_width, z], -1)
 
 # %% ../nbs/01_camera.ipynb #83ef56f5
+def check_floats(
+    name: str,  # of the argument
+    value,      # anything
+    *shape,     # what its shape ends in: sizes; a letter is any size
+):
+    "InputError unless it is a finite float tensor of such a shape."
+    tensor = isinstance(value, Tensor)
+    if not tensor or not value.is_floating_point():
+        found = value.dtype if tensor else type(value).__name__
+        raise InputError(f'{name}: expected a float tensor, found {found}')
+    ends = value.shape[-len(shape):]
+    if len(ends) < len(shape) or not all(
+            isinstance(n, str) or n == m for n, m in zip(shape, ends)):
+        raise InputError(f'{name}: expected shape (..., '
+                         f'{", ".join(map(str, shape))}), '
+                         f'found {tuple(value.shape)}')
+    if value.device.type != 'cpu': return
+    if math.isfinite(value.detach().sum()): return
+    if bad := int((~value.detach().isfinite()).sum()):
+        raise InputError(f'{name}: expected finite numbers, '
+                         f'found {bad} NaN or Inf')
+
+def check_batch(
+    name: str,         # of the argument
+    value: Tensor,     # (*lead, ...)
+    lead: tuple,       # its batch dimensions
+    vertices: Tensor,  # (..., V, 3)
+):
+    "InputError unless its batch goes with that of the vertices."
+    if lead == vertices.shape[:-2]: return
+    try: torch.broadcast_shapes(vertices.shape[:-2], lead)
+    except RuntimeError: raise InputError(
+        f'{name}: {tuple(value.shape)} do not go with '
+        f'vertices {tuple(vertices.shape)}') from None
+
+# %% ../nbs/01_camera.ipynb #4b027c11
+def check_viewpoints(
+    viewpoints,  # (..., 3) distance, elevation °, azimuth °
+):
+    "InputError unless numbers, three a row, the distance above 0."
+    tensor = isinstance(viewpoints, Tensor)
+    if not tensor or viewpoints.shape[-1:] != (3,):
+        found = tuple(viewpoints.shape) if tensor else type(viewpoints)
+        raise InputError('viewpoints: expected a tensor of shape (..., 3), '
+                         f'found {found}')
+    if viewpoints.device.type != 'cpu': return
+    rows = viewpoints.detach().reshape(-1, 3)
+    near = rows[:, 0] > 0
+    if near.all() and math.isfinite(rows.sum()): return
+    good = near & rows.isfinite().all(1)
+    if good.all(): return
+    row = ', '.join(f'{n:g}' for n in rows[~good][0].tolist())
+    raise InputError('viewpoints: expected distance > 0, elevation ° and '
+                     f'azimuth °, all finite, found ({row})')
+
 def project(
     vertices: Tensor,         # (..., V, 3) world
     viewpoints: Tensor,       # (..., 3) distance, elevation °, azimuth °
     half_angle: float = 15.,  # degrees
     half_width: float | None = None,  # given: parallel rays, that far aside
 ) -> Tensor:                  # (..., V, 3) NDC x right, y up; depth
-    "World to image: eye, look_at, perspective. InputError for other shapes."
-    for name, given in ('vertices', vertices), ('viewpoints', viewpoints):
-        if given.shape[-1:] != (3,):
-            raise InputError(f'{name}: expected shape (..., 3), '
-                             f'found {tuple(given.shape)}')
-    try: torch.broadcast_shapes(vertices.shape[:-2], viewpoints.shape[:-1])
-    except RuntimeError: raise InputError(
-        f'viewpoints: {tuple(viewpoints.shape)} do not go with '
-        f'vertices {tuple(vertices.shape)}') from None
+    "World to image: eye, look_at, perspective. InputError for bad input."
+    check_floats('vertices', vertices, 'V', 3)
+    check_viewpoints(viewpoints)
+    check_batch('viewpoints', viewpoints, viewpoints.shape[:-1], vertices)
     seen = look_at(vertices, eye_from_angles(*viewpoints.unbind(-1)))
     if half_width is not None: return orthographic(seen, half_width)
     return perspective(seen, half_angle)
@@ -133,10 +183,10 @@ def project_matrix(
     matrix: Tensor,    # (..., 3, 4) world to pixels: K[R|t]
     image_size = 64,   # pixels that K speaks of: one side, or (height, width)
 ) -> Tensor:           # (..., V, 3) NDC x right, y up; depth
-    "Project by a full matrix, v down (NMR). InputError for other shapes."
-    if matrix.shape[-2:] != (3, 4):
-        raise InputError('matrix: expected shape (..., 3, 4), '
-                         f'found {tuple(matrix.shape)}')
+    "Project by a full matrix, v down (NMR). InputError for bad input."
+    check_floats('vertices', vertices, 'V', 3)
+    check_floats('matrix', matrix, 3, 4)
+    check_batch('matrix', matrix, matrix.shape[:-2], vertices)
     height, width = picture_size(image_size)
     points = row_products(vertices, matrix[..., :3])
     points = points + matrix[..., None, :, 3]

@@ -133,6 +133,15 @@ def test_parallel_rays_shrink_nothing():
         with pytest.raises(InputError, match='half_width'): orthographic(points, wrong)
 
 
+# %% nbs/01_camera.ipynb #d8f284c9
+def test_what_is_not_a_finite_float_tensor_of_the_right_shape_is_named():
+    check_floats('points', torch.zeros(5, 4, 3), 'V', 3)
+    check_floats('points', torch.full((2, 3), 3e38), 'V', 3)   # finite, though its sum is not
+    for wrong, found in ((torch.zeros(4, 2), r'\(..., V, 3\), found \(4, 2\)'), (torch.zeros(3), r'found \(3,\)'), ([[1, 2, 3]], 'float tensor, found list'),
+                         (torch.zeros(4, 3).int(), 'found torch.int32'), (torch.tensor([[0, math.nan, -math.inf]]), 'finite numbers, found 2 NaN')):
+        with pytest.raises(InputError, match=f'^points: .*{found}'): check_floats('points', wrong, 'V', 3)
+
+
 # %% nbs/01_camera.ipynb #c8946bf4
 def test_a_size_is_one_whole_number_or_two():
     assert picture_size(64) == (64, 64) and picture_size((48, 64)) == (48, 64) == picture_size([48, 64])
@@ -173,8 +182,22 @@ def test_a_batch_of_projections_is_its_items_one_by_one():
 # %% nbs/01_camera.ipynb #23e1a58a
 def test_wrong_shapes_are_refused_by_name():
     with pytest.raises(InputError, match='viewpoints'): project(torch.zeros(4, 3), torch.zeros(2))
-    with pytest.raises(InputError, match='vertices'): project(torch.zeros(4, 2), torch.zeros(3))
-    with pytest.raises(InputError, match='do not go with'): project(torch.zeros(2, 4, 3), torch.zeros(3, 3))
+    with pytest.raises(InputError, match='^vertices'): project(torch.zeros(4, 2), viewpoint_ring()[0])
+    with pytest.raises(InputError, match='do not go with'): project(torch.zeros(2, 4, 3), viewpoint_ring(3))
+    with pytest.raises(InputError, match='^matrix.*do not go with'): project_matrix(torch.zeros(2, 4, 3), torch.ones(3, 3, 4))
+    with pytest.raises(InputError, match='^matrix.*1 NaN'): project_matrix(torch.zeros(4, 3), torch.eye(3, 4).put(torch.tensor(5), torch.tensor(math.nan)))
+    for call in project, lambda v, p: project_matrix(v, torch.eye(3, 4)):
+        with pytest.raises(InputError, match='^vertices.*12 NaN'): call(torch.full((4, 3), math.nan), viewpoint_ring()[0])
+
+
+# %% nbs/01_camera.ipynb #1bf6b8d7
+def test_an_eye_given_as_a_viewpoint_and_a_distance_that_is_none_are_refused():
+    points, eye = torch.zeros(2, 4, 3), eye_from_angles(2.732, 30., 0.)
+    for row in eye.tolist(), [0., 30, 0], [-2.732, 30, 0], [math.nan, 30, 0], [2.732, math.inf, 0], [2.732, 30, math.nan]:
+        views = torch.stack([viewpoint_ring()[1], torch.tensor(row)]).requires_grad_()
+        with pytest.raises(InputError, match=r'^viewpoints: expected distance > 0.*found \(' + f'{row[0]:g}, '): project(points, views)
+    with pytest.raises(InputError, match='^viewpoints.*list'): project(points, [[2.732, 30, 0]])
+    assert_close(project(points, torch.tensor([3, 30, 60])), project(points, torch.tensor([3., 30, 60])))
 
 
 # %% nbs/01_camera.ipynb #f406c7bc
