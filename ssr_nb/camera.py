@@ -99,18 +99,20 @@ def orthographic(
 def check_floats(
     name: str,  # of the argument
     value,      # anything
-    *shape,     # what its shape ends in: sizes; a letter is any size
+    *shape,     # sizes; a letter: any above 0; first ...: any batch
 ):
     "InputError unless it is a finite float tensor of such a shape."
     tensor = isinstance(value, Tensor)
     if not tensor or not value.is_floating_point():
         found = value.dtype if tensor else type(value).__name__
         raise InputError(f'{name}: expected a float tensor, found {found}')
-    ends = value.shape[-len(shape):]
-    if len(ends) < len(shape) or not all(
-            isinstance(n, str) or n == m for n, m in zip(shape, ends)):
-        raise InputError(f'{name}: expected shape (..., '
-                         f'{", ".join(map(str, shape))}), '
+    ends = shape[1:] if shape[0] is ... else shape
+    last = value.shape[-len(ends):] if shape[0] is ... else value.shape
+    if len(last) != len(ends) or not all(
+            m > 0 if isinstance(n, str) else n == m
+            for n, m in zip(ends, last)):
+        wanted = ', '.join('...' if n is ... else str(n) for n in shape)
+        raise InputError(f'{name}: expected shape ({wanted}), '
                          f'found {tuple(value.shape)}')
     if value.device.type != 'cpu': return
     if math.isfinite(value.detach().sum()): return
@@ -119,17 +121,18 @@ def check_floats(
                          f'found {bad} NaN or Inf')
 
 def check_batch(
-    name: str,         # of the argument
-    value: Tensor,     # (*lead, ...)
-    lead: tuple,       # its batch dimensions
-    vertices: Tensor,  # (..., V, 3)
+    name: str,      # of the argument
+    value: Tensor,  # (*lead, ...)
+    lead: tuple,    # its batch dimensions
+    batch: tuple,   # those of what it must go with
+    other: str,     # the name of that
 ):
-    "InputError unless its batch goes with that of the vertices."
-    if lead == vertices.shape[:-2]: return
-    try: torch.broadcast_shapes(vertices.shape[:-2], lead)
+    "InputError unless two batches broadcast."
+    if lead == batch: return
+    try: torch.broadcast_shapes(lead, batch)
     except RuntimeError: raise InputError(
-        f'{name}: {tuple(value.shape)} do not go with '
-        f'vertices {tuple(vertices.shape)}') from None
+        f'{name}: {tuple(value.shape)} do not go with {other} of batch '
+        f'{tuple(batch)}') from None
 
 # %% ../nbs/01_camera.ipynb #4b027c11
 def check_viewpoints(
@@ -158,9 +161,10 @@ def project(
     half_width: float | None = None,  # given: parallel rays, that far aside
 ) -> Tensor:                  # (..., V, 3) NDC x right, y up; depth
     "World to image: eye, look_at, perspective. InputError for bad input."
-    check_floats('vertices', vertices, 'V', 3)
+    check_floats('vertices', vertices, ..., 'V', 3)
     check_viewpoints(viewpoints)
-    check_batch('viewpoints', viewpoints, viewpoints.shape[:-1], vertices)
+    check_batch('viewpoints', viewpoints, viewpoints.shape[:-1],
+                vertices.shape[:-2], 'vertices')
     seen = look_at(vertices, eye_from_angles(*viewpoints.unbind(-1)))
     if half_width is not None: return orthographic(seen, half_width)
     return perspective(seen, half_angle)
@@ -184,9 +188,10 @@ def project_matrix(
     image_size = 64,   # pixels that K speaks of: one side, or (height, width)
 ) -> Tensor:           # (..., V, 3) NDC x right, y up; depth
     "Project by a full matrix, v down (NMR). InputError for bad input."
-    check_floats('vertices', vertices, 'V', 3)
-    check_floats('matrix', matrix, 3, 4)
-    check_batch('matrix', matrix, matrix.shape[:-2], vertices)
+    check_floats('vertices', vertices, ..., 'V', 3)
+    check_floats('matrix', matrix, ..., 3, 4)
+    check_batch('matrix', matrix, matrix.shape[:-2], vertices.shape[:-2],
+                'vertices')
     height, width = picture_size(image_size)
     points = row_products(vertices, matrix[..., :3])
     points = points + matrix[..., None, :, 3]

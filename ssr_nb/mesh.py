@@ -13,6 +13,7 @@ import importlib
 import io
 import json
 import os
+import re
 import secrets
 from array import array
 from contextlib import contextmanager
@@ -160,13 +161,22 @@ def _agree(mesh: Mesh):
     _in_range('face_uvs', mesh.face_uvs, len(mesh.uvs), 'uv')
 
 # %% ../nbs/00_mesh.ipynb #9d22fe02
+def _count(vertices: Tensor, faces: Tensor) -> int:
+    "1 for (V, C), B for (B, V, C). InputError where faces are of others."
+    count = len(vertices) if vertices.dim() == 3 else 1
+    if vertices.dim() > 3 or (count != len(faces) and
+                              1 not in (count, len(faces))):
+        raise InputError(f'faces: {tuple(faces.shape)} do not go with '
+                         f'vertices {tuple(vertices.shape)}')
+    return count
+
 def face_vertices(
     vertices: Tensor,  # (..., V, C) positions, or anything per vertex
     faces: Tensor,     # (F, 3), or (B, F, 3) with vertices (B, V, C)
 ) -> Tensor:           # (..., F, 3, C) what each corner of each face holds
-    "Look up the corners of every face."
+    "Look up the corners of every face; one table serves a batch of others."
     if faces.dim() == 3:
-        B, V, C = vertices.shape
+        (V, C), B = vertices.shape[-2:], _count(vertices, faces)
         first = V*torch.arange(B, device=faces.device)[:, None, None]
         faces, vertices = faces + first, vertices.reshape(B*V, C)
     picked = vertices.index_select(-2, faces.flatten())
@@ -193,11 +203,11 @@ def vertex_normals(
     "Mean outward direction of the faces around each vertex, by area."
     cross = _face_cross(vertices, faces)
     spread = cross.unsqueeze(-2).expand(*cross.shape[:-1], 3, 3)
-    total = torch.zeros_like(vertices)
+    total = cross.new_zeros(*cross.shape[:-2], *vertices.shape[-2:])
     if faces.dim() == 2:
         total = total.index_add(-2, faces.flatten(), spread.flatten(-3, -2))
     else:
-        where = faces.flatten(1)[..., None].expand(-1, -1, 3)
+        where = faces.flatten(1)[..., None].expand(len(total), -1, 3)
         total = total.scatter_add(-2, where, spread.flatten(-3, -2))
     return F.normalize(total, dim=-1, eps=1e-20)
 
@@ -572,6 +582,17 @@ def load_mesh(
         raise InputError(f'{path}: {error}') from None
 
 # %% ../nbs/00_mesh.ipynb #548a2836
+_UNSAFE = re.compile(r'[#%\\\x00-\x1f\x7f\udc80-\udcff]|^ | (?= )')
+
+def _side_name(
+    stem: str,  # of a mesh file
+) -> str:       # of its side files: what OBJ and MTL cannot hold as %XX
+    "A name that survives in an OBJ and an MTL file, and is no other's."
+    def escape(found):
+        code = found[0].encode('utf-8', 'surrogateescape')
+        return ''.join(f'%{byte:02X}' for byte in code)
+    return _UNSAFE.sub(escape, stem)
+
 def obj_text(
     mesh: Mesh,      # to write
     stem: str = '',  # name of the MTL file beside it, for a texture
@@ -595,15 +616,16 @@ def obj_text(
 def _save_texture(
     mesh: Mesh,  # with a texture
     path: Path,  # of the OBJ file
+    stem: str,   # of the files beside it
 ):
     "Write the PNG and the MTL file of a textured OBJ."
     Image = importlib.import_module('PIL.Image')
     pixels = (mesh.texture.detach().cpu().clamp(0, 1)*255).round()
-    with atomic_write(path.with_suffix('.png')) as temporary:
+    with atomic_write(path.with_name(f'{stem}.png')) as temporary:
         Image.fromarray(pixels.to(torch.uint8).numpy()).save(temporary)
-    with atomic_write(path.with_suffix('.mtl')) as temporary:
+    with atomic_write(path.with_name(f'{stem}.mtl')) as temporary:
         temporary.write_text('newmtl texture\nKd 1 1 1\n'
-                             f'map_Kd {path.stem}.png\n')
+                             f'map_Kd {stem}.png\n', 'utf-8')
 
 # %% ../nbs/00_mesh.ipynb #17f88e21
 def _corner_colors(mesh: Mesh) -> Tensor | None:
@@ -645,6 +667,7 @@ def save_mesh(
         with atomic_write(path) as temporary:
             _to_trimesh(mesh).export(temporary, file_type=suffix[1:])
         return
-    if mesh.texture is not None: _save_texture(mesh, path)
+    stem = _side_name(path.stem)
+    if mesh.texture is not None: _save_texture(mesh, path, stem)
     with atomic_write(path) as temporary:
-        temporary.write_text(obj_text(mesh, path.stem))
+        temporary.write_text(obj_text(mesh, stem), 'utf-8')

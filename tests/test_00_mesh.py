@@ -3,6 +3,7 @@ import pytest
 from ssr_nb.mesh import *
 
 # %% nbs/00_mesh.ipynb #391cab10
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -154,6 +155,18 @@ def test_normals_of_a_batch_are_those_of_its_items_and_have_the_right_gradient()
         assert_close(normals(vertices, faces), each)
         assert_close(normals(vertices, faces[0])[1], normals(vertices[1], faces[0]))
         assert torch.autograd.gradcheck(lambda v: normals(v, faces), vertices.requires_grad_())
+
+
+# %% nbs/00_mesh.ipynb #4489f1d6
+def test_one_mesh_serves_a_batch_of_faces_and_one_list_of_faces_a_batch_of_meshes():
+    vertices = torch.rand(3, 4, 3, generator=torch.Generator().manual_seed(0))
+    faces = torch.stack([tetrahedron().faces, tetrahedron().faces.flip(-1), tetrahedron().faces.roll(1, 0)])
+    for look in face_vertices, face_normals, vertex_normals:
+        assert_close(look(vertices[0], faces), look(vertices[:1].expand(3, -1, -1), faces))
+        assert_close(look(vertices[:1], faces), look(vertices[:1].expand(3, -1, -1), faces))
+        assert_close(look(vertices, faces[:1]), look(vertices, faces[0]))
+    for wrong in vertices[:2], vertices[None]:
+        assert 'faces: (3, 4, 3) do not go with vertices' in complaint(face_vertices, wrong, faces)
 
 
 # %% nbs/00_mesh.ipynb #7aa34a12
@@ -397,6 +410,21 @@ def test_a_texture_is_saved_beside_the_mesh_and_loaded_with_it():
             assert_close(getattr(again, name), getattr(mesh, name), rtol=0, atol=0)
         (folder/'a b.png').write_bytes(b'no image')
         assert load_mesh(folder/'a b.obj').texture is None
+
+
+# %% nbs/00_mesh.ipynb #8ddc434c
+def test_a_texture_survives_whatever_its_mesh_is_called():
+    texture = torch.randint(256, (2, 3, 3), generator=torch.Generator().manual_seed(0))/255
+    mesh = tetrahedron(uvs=torch.rand(4, 2), face_uvs=tetrahedron().faces, texture=texture)
+    names = ['a#b', '#', 'a%23b', '100%', ' a', 'a ', 'a  b', '   ', 'a.b', '-bm 1', "it's", 'Stühle 椅子']
+    if os.name == 'posix': names += ['a\\', 'a\\b', 'a\nb', 'a\tb', 'a\rb', '"a"', os.fsdecode(b'a\xff')]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names: save_mesh(mesh, Path(folder)/f'{name}.obj')
+        assert len(list(Path(folder).iterdir())) == 3*len(names)   # none writes over another's
+        for name in names:
+            again = load_mesh(Path(folder)/f'{name}.obj')
+            assert again.texture is not None, name
+            assert_close(again.texture, texture, rtol=0, atol=0)
 
 
 # %% nbs/00_mesh.ipynb #6f838d23
