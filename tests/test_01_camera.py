@@ -135,11 +135,13 @@ def test_parallel_rays_shrink_nothing():
 
 # %% nbs/01_camera.ipynb #d8f284c9
 def test_what_is_not_a_finite_float_tensor_of_the_right_shape_is_named():
-    check_floats('points', torch.zeros(5, 4, 3), 'V', 3)
+    check_floats('points', torch.zeros(5, 0, 4, 3), ..., 'V', 3)
     check_floats('points', torch.full((2, 3), 3e38), 'V', 3)   # finite, though its sum is not
-    for wrong, found in ((torch.zeros(4, 2), r'\(..., V, 3\), found \(4, 2\)'), (torch.zeros(3), r'found \(3,\)'), ([[1, 2, 3]], 'float tensor, found list'),
-                         (torch.zeros(4, 3).int(), 'found torch.int32'), (torch.tensor([[0, math.nan, -math.inf]]), 'finite numbers, found 2 NaN')):
-        with pytest.raises(InputError, match=f'^points: .*{found}'): check_floats('points', wrong, 'V', 3)
+    for wrong, found in ((torch.zeros(4, 2), r'\(..., V, 3\), found \(4, 2\)'), (torch.zeros(3), r'found \(3,\)'), (torch.zeros(2, 0, 3), r'found \(2, 0, 3\)'),
+                         ([[1, 2, 3]], 'float tensor, found list'), (torch.zeros(4, 3).int(), 'found torch.int32'),
+                         (torch.tensor([[0, math.nan, -math.inf]]), 'finite numbers, found 2 NaN')):
+        with pytest.raises(InputError, match=f'^points: .*{found}'): check_floats('points', wrong, ..., 'V', 3)
+    with pytest.raises(InputError, match=r'^points: expected shape \(V, 3\), found \(1, 4, 3\)'): check_floats('points', torch.zeros(1, 4, 3), 'V', 3)
 
 
 # %% nbs/01_camera.ipynb #c8946bf4
