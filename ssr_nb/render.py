@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .camera import (eye_from_angles, matrix_eye, picture_size, project,
+from .camera import (check_batch, check_floats, check_viewpoints,
+                           eye_from_angles, matrix_eye, picture_size, project,
                            project_matrix)
 from .mesh import (InputError, Mesh, face_normals, face_vertices,
                          vertex_normals)
-from .raster import (RasterOptions, backdrop, check_number, interpolate,
-                           nearest_face, of_nearest, soft_rasterize,
-                           soft_silhouette, texel_centers)
+from .raster import (BACKENDS, RasterOptions, backdrop, check_number,
+                           interpolate, nearest_face, of_nearest,
+                           soft_rasterize, soft_silhouette, texel_centers)
 
 _all_ = ['soft_rasterize', 'soft_silhouette']
 
@@ -33,11 +34,27 @@ class Light:
     directional: float = .5               # from one side
     direction: tuple = (.4, .8, -.45)     # towards the light, any length
 
+    def __post_init__(self):
+        check_number('ambient', self.ambient)
+        check_number('directional', self.directional)
+        try: parts = tuple(self.direction)
+        except TypeError: parts = ()
+        if len(parts) != 3:
+            raise InputError('direction: expected 3 numbers, '
+                             f'found {self.direction!r}')
+        for part in parts: check_number('direction', part)
+
+def _check_light(light):
+    "InputError unless it is a Light."
+    if not isinstance(light, Light):
+        raise InputError(f'light: expected a Light, found {light!r}')
+
 def shade(
     normals: Tensor,         # (..., 3) unit length, or zero
     light: Light = Light(),
 ) -> Tensor:                 # (...) brightness
     "Lambert's law: ambient + directional · max(0, n·l)."
+    _check_light(light)
     length = max(math.hypot(*light.direction), 1e-12)
     squarely = sum(n*(d/length) for n, d in
                    zip(normals.unbind(-1), light.direction))
@@ -87,25 +104,32 @@ def _check_supersample(count):
         raise InputError('supersample: expected a whole number from 1 on, '
                          f'found {count!r}')
 
-def _check_faces(faces, count):
-    "InputError unless faces are rows of so many vertices; -1s pad a batch."
-    if faces.dtype not in (torch.int64, torch.int32):
-        raise InputError('faces: expected whole numbers (int64), '
-                         f'found {faces.dtype}')
-    if faces.dim() not in (2, 3) or faces.shape[-1] != 3 or not len(faces):
-        raise InputError('faces: expected shape (F, 3) or (B, F, 3), '
-                         f'found {tuple(faces.shape)}')
-    if faces.device.type != 'cpu': return  # the answer would stall it
-    low, high = int(faces.min()), int(faces.max())
-    if low < 2 - faces.dim() or high >= count:
-        raise InputError(f'faces: expected rows of {count} vertices, '
+def _check_rows(name, rows, count, batch=False):
+    "InputError unless 3 whole numbers a row, below a count; -1s pad a batch."
+    tensor = isinstance(rows, Tensor)
+    if not tensor or rows.dtype not in (torch.int64, torch.int32):
+        found = rows.dtype if tensor else type(rows).__name__
+        raise InputError(f'{name}: expected a tensor of whole numbers '
+                         f'(int64), found {found}')
+    dims, shape = rows.dim(), tuple(rows.shape)
+    if dims not in (2, 2 + batch) or shape[-1] != 3 or 0 in shape:
+        wanted = '(F, 3) or (B, F, 3)' if batch else '(F, 3)'
+        raise InputError(f'{name}: expected shape {wanted}, found {shape}')
+    if rows.device.type != 'cpu': return  # the answer would stall it
+    low, high = int(rows.min()), int(rows.max())
+    if low < 2 - dims or high >= count:
+        raise InputError(f'{name}: expected numbers of {count} rows, '
                          f'found {low} to {high}')
 
-def _check_colors(colors, count):
-    "InputError unless there is a colour in floats for each vertex."
-    if not colors.is_floating_point() or colors.shape[-2:] != (count, 3):
-        raise InputError(f'vertex_colors: expected floats (..., {count}, 3), '
-                         f'found {colors.dtype} {tuple(colors.shape)}')
+def _check_texture(texture, uvs, face_uvs, faces=None):
+    "InputError unless an image and texture coordinates, three a face."
+    check_floats('texture', texture, 'H', 'W', 3)
+    check_floats('uvs', uvs, 'T', 2)
+    _check_rows('face_uvs', face_uvs, len(uvs))
+    if faces is None or face_uvs.shape == faces.shape[-2:]: return
+    raise InputError('face_uvs: expected a row for each face, '
+                     f'{tuple(faces.shape[-2:])}, '
+                     f'found {tuple(face_uvs.shape)}')
 
 # %% ../nbs/05_render.ipynb #0ee15ad9
 @dataclass(frozen=True)
@@ -137,6 +161,7 @@ class SoftRenderer:
                 raise InputError(f'{name}: expected one of {allowed}, '
                                  f'found {getattr(self, name)!r}')
         _check_supersample(self.supersample)
+        _check_light(self.light)
         check_number('half_width', self.half_width, 0)
         check_number('half_angle', self.half_angle, 0, 89.99)
         names = [n for n in _SILHOUETTE + _COLOR if n != 'backend']
@@ -152,16 +177,20 @@ class SoftRenderer:
     def corners(self, vertices, faces, viewpoints):
         "Projected corners of every face: (B, F, 3, 3)."
         projected = self.project(vertices, viewpoints)
-        _check_faces(faces, vertices.shape[-2])
+        _check_rows('faces', faces, vertices.shape[-2], batch=True)
         if faces.dim() == 2: return face_vertices(projected, faces)
         corners = face_vertices(projected, faces.clamp_min(0))
         return corners.masked_fill((faces < 0)[..., None], 0)
 
+    def eye(self, viewpoints):
+        "Where the camera stands, (..., 3)."
+        if self.camera == 'matrix': return matrix_eye(viewpoints)
+        return eye_from_angles(*viewpoints.unbind(-1))
+
     def brightness(self, vertices, faces, viewpoints):
         "Light on every face, (B, F, 1, 1), or its corners, (B, F, 3, 1)."
         faces, parallel = faces.clamp_min(0), self.camera == 'orthographic'
-        eye = (matrix_eye(viewpoints) if self.camera == 'matrix'
-               else eye_from_angles(*viewpoints.unbind(-1)))
+        eye = self.eye(viewpoints)
         if self.shading == 'smooth':
             normals = smooth_normals(vertices, faces, eye, parallel)
         else:
@@ -199,12 +228,15 @@ class SoftRenderer:
         corners = self.corners(vertices, faces, viewpoints)
         colors = self.brightness(vertices, faces, viewpoints)
         if vertex_colors is not None:
-            _check_colors(vertex_colors, vertices.shape[-2])
+            count, lead = vertices.shape[-2], corners.shape[:-3]
+            check_floats('vertex_colors', vertex_colors, ..., count, 3)
+            check_batch('vertex_colors', vertex_colors,
+                        vertex_colors.shape[:-2], lead, 'pictures')
             own = face_vertices(vertex_colors, faces.clamp_min(0))
             colors = colors*own
-        colors = colors.expand(corners.shape).contiguous()
-        texels = face_textures
-        if texels is not None and texels.shape[:-4] in ((), (1,)):
+        corners, colors = torch.broadcast_tensors(corners, colors)
+        texels, colors = face_textures, colors.contiguous()
+        if isinstance(texels, Tensor) and texels.shape[:-4] in ((), (1,)):
             texels = texels.expand(*corners.shape[:-3], *texels.shape[-4:])
         fine = soft_rasterize(corners, colors, face_textures=texels,
                               **self._options(*_COLOR))
@@ -214,7 +246,7 @@ _SILHOUETTE = ('image_size', 'sigma', 'dist_eps', 'near', 'far', 'backend',
                'distance', 'alpha', 'cull_backfaces')
 _COLOR = 'gamma', 'background', 'color', 'eps'
 _CHOICES = {'camera': ('perspective', 'orthographic', 'matrix'),
-            'shading': ('flat', 'smooth')}
+            'shading': ('flat', 'smooth'), 'backend': ('auto', *BACKENDS)}
 
 # %% ../nbs/05_render.ipynb #221b2756
 def pad_meshes(
@@ -238,19 +270,27 @@ class Buffers:
 
 def render_buffers(
     vertices: Tensor,         # (..., V, 3) world
-    faces: Tensor,            # (F, 3)
-    viewpoints: Tensor,       # (..., 3) distance, elevation °, azimuth °
+    faces: Tensor,            # (F, 3), or (B, F, 3) where -1s pad
+    viewpoints: Tensor,       # (..., 3) distance, elevation °, azimuth °; or
+                              # (..., 3, 4) for camera='matrix'
     image_size: int | tuple = 64,  # pixels: one side, or (height, width)
     half_angle: float = 15.,  # of the camera, degrees
+    **options,                # of SoftRenderer: camera, half_width, near,
+                              # far, cull_backfaces, backend
 ) -> Buffers:
-    "Face ids, depth and normals, without blur; depth is differentiable."
-    corners = face_vertices(project(vertices, viewpoints, half_angle), faces)
-    ids = nearest_face(corners.detach().float(), image_size=image_size)
-    depth = interpolate(ids, corners, corners[..., 2:], perspective=True)
-    eye = eye_from_angles(*viewpoints.unbind(-1))
-    normals = facing_normals(vertices, faces, eye)
+    "Face ids, depth and normals at pixel centres; depth is differentiable."
+    r = SoftRenderer(image_size, half_angle=half_angle, **options)
+    corners = r.corners(vertices, faces, viewpoints)
+    ids = nearest_face(corners.detach().float(),
+                       **{name: getattr(r, name) for name in _NEAREST})
+    parallel = r.camera == 'orthographic'
+    depth = interpolate(ids, corners, corners[..., 2:], not parallel)
+    normals = facing_normals(vertices, faces.clamp_min(0), r.eye(viewpoints),
+                             parallel)
     normals = of_nearest(normals, ids)*(ids >= 0)[..., None]
     return Buffers(ids, depth[..., 0], normals)
+
+_NEAREST = 'image_size', 'near', 'far', 'backend', 'cull_backfaces'
 
 # %% ../nbs/05_render.ipynb #9ba95c14
 def sample_texture(
@@ -310,6 +350,7 @@ def render_views(
     picture_size(image_size)
     _check_supersample(supersample)
     views = torch.as_tensor(viewpoints, dtype=torch.float32)
+    check_viewpoints(views)
     views = views.to(mesh.vertices.device).reshape(-1, 3)
     options = image_size, supersample, light, half_angle
     images = [_render_view(mesh, view, *options) for view in views]
@@ -323,6 +364,7 @@ def face_patches(
     size: int = 8,     # R, texels along a patch's side
 ) -> Tensor:           # (F, R, R, 3), the face_textures of SoftRenderer
     "A texture image cut into a patch of texels for each face."
+    _check_texture(texture, uvs, face_uvs)
     share = texel_centers(size, device=uvs.device).to(uvs)[..., None]
     corners = uvs[face_uvs][:, None, None]              # (F, 1, 1, 3, 2)
     return sample_texture(texture, (share*corners).sum(-2))
@@ -339,6 +381,7 @@ def soft_textured(
 ) -> Tensor:             # (B, 4, H, W) RGBA
     "The nearest face's texture, lit, with soft alpha; differentiable."
     r, corners = renderer, renderer.corners(vertices, faces, viewpoints)
+    _check_texture(texture, uvs, face_uvs, faces)
     options = r._options()
     alpha = soft_silhouette(corners, **options)
     ids = nearest_face(corners.detach(), **{k: options[k] for k in _NEAREST})
@@ -350,8 +393,6 @@ def soft_textured(
     rgb = rgb + backdrop(ids, r.background, rgb.dtype)
     fine = torch.cat([rgb, alpha[..., None]], -1).movedim(-1, -3)
     return shrink(fine, r.supersample)
-
-_NEAREST = 'image_size', 'near', 'far', 'backend', 'cull_backfaces'
 
 # %% ../nbs/05_render.ipynb #d54b1204
 def patch_uvs(

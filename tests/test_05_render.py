@@ -43,6 +43,14 @@ def test_brightness_is_ambient_away_from_the_light_and_the_sum_towards_it():
     assert_close(shade(normals, light), torch.tensor([.8, .2, .2, .56, .2]))
 
 
+# %% nbs/05_render.ipynb #7f0a8c19
+def test_a_light_that_is_none_is_refused():
+    for name, wrong in ('ambient', math.nan), ('directional', None), ('direction', (1, 2)), ('direction', 3.), ('direction', (0, 1, math.inf)):
+        with pytest.raises(InputError, match=f'^{name}: expected'): Light(**{name: wrong})
+    for call in lambda: SoftRenderer(light=None), lambda: shade(torch.eye(3), (0, 1, 0)), lambda: render_views(letter(), level, light=None):
+        with pytest.raises(InputError, match='^light: expected a Light'): call()
+
+
 # %% nbs/05_render.ipynb #2c3c3a06
 def test_the_winding_of_a_face_does_not_change_its_brightness():
     eye = eye_from_angles(2.732, 30., -20.)
@@ -174,7 +182,6 @@ def test_the_gradient_of_a_picture_matches_finite_differences():
 # %% nbs/05_render.ipynb #66149c49
 def test_bad_input_is_refused_by_name():
     renderer, mesh = SoftRenderer(), letter()
-    with pytest.raises(InputError, match='face_vertices'): renderer.silhouettes(mesh.vertices[None]*math.nan, mesh.faces, level)
     with pytest.raises(InputError, match='viewpoints'): renderer.silhouettes(mesh.vertices[None], mesh.faces, level[:, :2])
     with pytest.raises(InputError, match='viewpoints'): renderer.silhouettes(mesh.vertices.expand(2, -1, -1), mesh.faces, level.expand(3, 3))
     for name, value in dict(distance='far', sigma=-1, background=3, half_angle=200, half_width=0, image_size=None).items():
@@ -183,6 +190,42 @@ def test_bad_input_is_refused_by_name():
         with pytest.raises(InputError, match='faces'): renderer.silhouettes(mesh.vertices, faces, level)
     for colors in mesh.vertex_colors[:-1], mesh.vertex_colors[:, :2], (255*mesh.vertex_colors).byte():
         with pytest.raises(InputError, match='vertex_colors'): renderer(mesh.vertices, mesh.faces, level, colors)
+    with pytest.raises(InputError, match='^faces.*do not go with vertices'): renderer(mesh.vertices.expand(2, -1, -1), mesh.faces.expand(3, -1, -1), level)
+    with pytest.raises(InputError, match="^backend: expected one of .*found 'gpu'"): SoftRenderer(backend='gpu')
+
+
+# %% nbs/05_render.ipynb #44d59d84
+def test_what_is_no_number_or_no_tensor_is_blamed_on_the_argument_that_brought_it():
+    mesh, uvs, patch = letter(), torch.rand(4, 2), torch.rand(5, 6, 3)
+    face_uvs = (mesh.faces % 4)
+    good = dict(vertices=mesh.vertices, faces=mesh.faces, viewpoints=level, vertex_colors=mesh.vertex_colors, texture=patch, uvs=uvs, face_uvs=face_uvs)
+    calls = {'vertices faces viewpoints': (SoftRenderer(8).silhouettes, render_buffers, lambda *a: SoftRenderer(8, camera='orthographic')(*a)),
+             'vertices faces viewpoints vertex_colors': (SoftRenderer(8), SoftRenderer(8, backend='reference')),
+             'vertices faces viewpoints texture uvs face_uvs': (lambda *a: soft_textured(SoftRenderer(8), *a),),
+             'texture uvs face_uvs': (face_patches,)}
+    for names, draws in calls.items():
+        for name in names.split():
+            value = good[name]
+            wrong = [value.numpy(), value.tolist(), None]
+            if value.is_floating_point(): wrong += [torch.where(torch.arange(3) == 1, bad, value) if value.shape[-1] == 3 else value*bad for bad in (math.nan, -math.inf)]
+            if name != 'viewpoints': wrong += [value.int() if value.is_floating_point() else value.float()]
+            for draw in draws:
+                for bad in wrong:
+                    if bad is None and name == 'vertex_colors': continue        # None: white
+                    with pytest.raises(InputError, match=f'^{name}: expected'): draw(*(bad if n == name else good[n] for n in names.split()))
+    for bad in face_uvs[1:], face_uvs + 4, face_uvs - 1:
+        with pytest.raises(InputError, match='^face_uvs'): soft_textured(SoftRenderer(8), mesh.vertices, mesh.faces, level, patch, uvs, bad)
+    with pytest.raises(InputError, match='^face_textures'): SoftRenderer(8)(mesh.vertices, mesh.faces, level, face_textures=[1])
+
+
+# %% nbs/05_render.ipynb #811b1227
+def test_one_mesh_in_many_colors_is_many_pictures_and_colors_of_another_number_are_refused():
+    mesh, ring = letter(), viewpoint_ring(3)
+    paints = torch.rand(3, 32, 3, generator=torch.Generator().manual_seed(0))
+    renderer = SoftRenderer(16)
+    many = renderer(mesh.vertices, mesh.faces, level, paints)
+    for paint, picture in zip(paints, many): assert_close(renderer(mesh.vertices, mesh.faces, level, paint)[0], picture)
+    with pytest.raises(InputError, match=r'^vertex_colors: \(2, 32, 3\) do not go with pictures of batch \(3,\)'): renderer(mesh.vertices, mesh.faces, ring, paints[:2])
 
 
 # %% nbs/05_render.ipynb #8b7b2a90
@@ -380,6 +423,75 @@ def test_buffers_of_a_sphere_are_those_of_geometry():
     assert_close(seen.normals.norm(dim=-1), (seen.face_ids >= 0).float())
 
 
+# %% nbs/05_render.ipynb #12b39bbd
+def test_every_camera_s_depth_leads_from_the_pixel_to_the_face_that_the_reference_sees():
+    mesh, ring = letter(), viewpoint_ring(3)
+    axes, eye = camera_axes(eye_from_angles(*ring.T)), eye_from_angles(*ring.T)
+    tan, (height, width) = math.tan(math.radians(15)), (24, 31)
+    K = torch.tensor([[31/2/tan, 0, width/2], [0, 31/2/tan, height/2], [0, 0, 1]])
+    R = torch.tensor([1., -1, 1]).diag() @ axes
+    matrix = K @ torch.cat([R, -R @ eye[..., None]], -1)
+    x = ((2*torch.arange(width) + 1 - width)/31).expand(height, width)
+    y = ((height - 1 - 2*torch.arange(height))/31)[:, None].expand(height, width)
+    for camera, views, reach in ('perspective', ring, None), ('matrix', matrix, None), ('orthographic', ring, .6):
+        options = dict(camera=camera, half_width=reach or 1.)
+        seen = render_buffers(mesh.vertices, mesh.faces, views, (height, width), **options)
+        corners = SoftRenderer((height, width), **options).corners(mesh.vertices.double(), mesh.faces, views.double())
+        expected = reference_nearest(corners, image_size=(height, width))
+        assert (seen.face_ids != expected).float().mean() < .005 and (expected >= 0).float().mean() > .1   # ties in float32
+        aside = reach or seen.depth*tan
+        there = torch.stack(torch.broadcast_tensors(x*aside, y*aside, seen.depth), -1).flatten(1, 2) @ axes + eye[:, None]
+        corner = mesh.vertices[mesh.faces[seen.face_ids, 0]].flatten(1, 2)
+        off = ((there - corner)*seen.normals.flatten(1, 2)).sum(-1)                # of the face's plane
+        assert_close(off, torch.zeros_like(off), atol=2e-5, rtol=0)
+        towards = (-axes[:, 2])[:, None] if reach else eye[:, None] - there
+        assert ((towards*seen.normals.flatten(1, 2)).sum(-1) >= -1e-5).all()
+
+
+# %% nbs/05_render.ipynb #0978e82e
+def test_with_parallel_rays_a_roof_higher_than_the_eye_is_seen_from_above():
+    vertices, faces = box([-.3, -.3, -.3], [.3, .3, .3])
+    seen = render_buffers(vertices, faces, torch.tensor([1., 10., 0.]), 33, camera='orthographic', half_width=.5, near=.1)
+    roof = (vertices[faces][..., 1] == .3).all(1)[seen.face_ids] & (seen.face_ids >= 0)
+    assert roof.sum() > 20
+    assert_close(seen.normals[roof], torch.tensor([[0., 1, 0]]).expand(int(roof.sum()), 3))
+
+
+# %% nbs/05_render.ipynb #16bb9913
+def test_buffers_of_padded_meshes_are_those_of_each_alone():
+    meshes, ring = [letter(), Mesh(.4*icosphere(1).vertices, icosphere(1).faces)], viewpoint_ring(2)
+    vertices, faces, _ = pad_meshes(meshes)
+    for options in dict(), dict(camera='orthographic'), dict(backend='reference', cull_backfaces=True):
+        batch = render_buffers(vertices, faces, ring, 16, **options)
+        for i, mesh in enumerate(meshes):
+            alone = render_buffers(mesh.vertices, mesh.faces, ring[i], 16, **options)
+            assert (batch.face_ids[i] == alone.face_ids).all()
+            assert_close(batch.depth[i], alone.depth); assert_close(batch.normals[i], alone.normals)
+
+
+# %% nbs/05_render.ipynb #2abf25b8
+def test_buffers_leave_out_what_the_renderer_leaves_out():
+    ball, view = Mesh(.5*icosphere(2).vertices, icosphere(2).faces), viewpoint_ring(1)
+    whole, back = (render_buffers(ball.vertices, faces, view, 32, cull_backfaces=True) for faces in (ball.faces, ball.faces.flip(-1)))
+    seen = whole.face_ids >= 0
+    assert (back.depth[seen] > whole.depth[seen])[whole.depth[seen] < 2.7].all()       # its inside, farther away
+    for options in dict(near=2.5), dict(far=2.5), dict(half_angle=30., backend='reference'):
+        part = render_buffers(ball.vertices, ball.faces, view, 32, **options)
+        drawn = SoftRenderer(32, distance='hard', alpha='hard', **options).silhouettes(ball.vertices, ball.faces, view)
+        assert ((part.face_ids >= 0) != (drawn > .5)).sum() <= 2 and part.face_ids.max() >= 0
+        assert (part.face_ids != whole.face_ids).any()
+
+
+# %% nbs/05_render.ipynb #88493daa
+def test_depth_has_the_gradient_of_finite_differences_with_every_camera():
+    sphere, view = icosphere(0), torch.tensor([[2.7, 23., 7.], [2.9, 31., 200.]], dtype=torch.float64)   # no edge through a pixel's centre
+    vertices, matrix = .5*sphere.vertices.double(), torch.tensor([[8., .3, 2.4, 4.8], [.2, 9, 2.6, 5.2], [0, .1, 1, 2]], dtype=torch.float64)
+    for camera, views in ('perspective', view), ('orthographic', view), ('matrix', matrix):
+        depth = lambda v, p: render_buffers(v, sphere.faces, p, 5, camera=camera).depth
+        assert (depth(vertices, views) > 0).sum() > 4
+        assert torch.autograd.gradcheck(depth, (vertices.clone().requires_grad_(), views.clone().requires_grad_()))
+
+
 # %% nbs/05_render.ipynb #64f408e2
 def test_the_first_texel_is_top_left_and_between_texels_is_their_mean():
     texture = torch.tensor([[[1.], [2]], [[3], [5]]])
@@ -467,6 +579,8 @@ def test_a_texture_on_a_square_is_seen_as_it_is():
 def test_bad_sizes_and_viewpoints_are_refused_by_name():
     with pytest.raises(InputError, match='image_size'): render_views(letter(), level, 0)
     with pytest.raises(InputError, match='supersample'): render_views(letter(), level, 8, 0)
+    for wrong in [2.732, 30.], [[0., 30, 0]], level*math.nan:
+        with pytest.raises(InputError, match='^viewpoints: expected'): render_views(letter(), wrong)
 
 
 # %% nbs/05_render.ipynb #de548195
