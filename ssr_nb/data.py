@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['SPLITS', 'IMAGE_SHAPE', 'VOXEL_SHAPE', 'FILE_NAME', 'BROKEN', 'MOST_BYTES', 'MOST_DEFLATED', 'MESH_FILES', 'KINDS',
            'MOST_CONTENTS', 'MOST_CATALOG', 'MOST_FILE', 'MOST_FILES', 'CATALOG', 'MOST_DEB', 'MOST_XZ', 'LIBRARIES',
-           'split_file', 'list_splits', 'find_name', 'StoredArray', 'require', 'one_line', 'find_array', 'check_array',
-           'array_offset', 'map_array', 'unpack_array', 'read_array', 'load_array', 'read_record', 'read_angles',
-           'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled', 'small_colors', 'object_looks',
-           'choose_covering', 'Recipe', 'shape_recipes', 'axis', 'orient', 'read_credits', 'mesh_recipes', 'unescape',
-           'read_properties', 'find_kind', 'add_kinds', 'open_library', 'read_member', 'read_catalog', 'unpack_model',
-           'write_beside', 'read_numbers', 'place', 'load_furniture', 'furniture_recipes', 'Unpacked', 'pieces',
-           'untar_libraries', 'unpack_deb', 'find_libraries', 'make_object', 'make_objects', 'split_objects',
-           'write_category', 'pick_categories', 'check_choices', 'find_recipes', 'library_paths', 'find_furniture',
-           'write_dataset', 'draft_folder', 'make_dataset', 'check_objects', 'check_files', 'check_record',
-           'check_dataset', 'dataset_info', 'open_picture', 'array_picture', 'as_picture', 'as_mask', 'letterbox',
-           'check_picture_alpha', 'load_image']
+           'SHARE', 'split_file', 'list_splits', 'find_name', 'StoredArray', 'require', 'one_line', 'find_array',
+           'check_array', 'array_offset', 'map_array', 'unpack_array', 'read_array', 'load_array', 'read_record',
+           'read_angles', 'read_viewpoints', 'Split', 'check_alpha', 'load_split', 'choose_labeled', 'small_colors',
+           'object_looks', 'choose_covering', 'Recipe', 'shape_recipes', 'axis', 'orient', 'read_credits',
+           'mesh_recipes', 'unescape', 'read_properties', 'find_kind', 'add_kinds', 'open_library', 'read_member',
+           'read_catalog', 'unpack_model', 'write_beside', 'read_numbers', 'place', 'load_furniture',
+           'furniture_recipes', 'Unpacked', 'pieces', 'untar_libraries', 'unpack_deb', 'find_libraries', 'make_object',
+           'make_objects', 'split_objects', 'write_category', 'pick_categories', 'check_choices', 'find_recipes',
+           'library_paths', 'find_furniture', 'write_dataset', 'draft_folder', 'make_dataset', 'check_objects',
+           'check_files', 'check_record', 'check_dataset', 'dataset_info', 'open_picture', 'array_picture',
+           'as_picture', 'as_mask', 'letterbox', 'frame_object', 'check_picture_alpha', 'load_image']
 
 # %% ../nbs/09_data.ipynb #e32a89e0
 import hashlib
@@ -448,6 +448,8 @@ def mesh_recipes(
     "The meshes of a category's folder and of those in it, sorted by name."
     files = sorted(f for f in (folder/category).rglob('*')
                    if f.suffix.lower() in MESH_FILES and f.is_file())
+    require(files, f'{folder/category}: holds no mesh files; read are '
+                   + ' '.join(sorted(MESH_FILES)))
     credits = read_credits(folder)
     def recipe(path):
         file = path.relative_to(folder).as_posix()
@@ -880,7 +882,6 @@ def find_recipes(
     up: str, front: str,
 ) -> dict[str, list[Recipe]]:       # by category
     "What shall be made; InputError names what is not there."
-    check_choices(count, up, front)
     if meshes is None: there = list(CATEGORIES)
     else:
         meshes = Path(meshes)
@@ -890,6 +891,7 @@ def find_recipes(
         require(there, f'{meshes}: expected folders, one a category, '
                        'found none')
     names = pick_categories(there, categories)
+    check_choices(count, up, front)
     if meshes is None:
         return {c: shape_recipes(c, count or 100, seed) for c in names}
     return {c: mesh_recipes(meshes, c, up, front)[:count] for c in names}
@@ -913,11 +915,11 @@ def find_furniture(
     room: Path,                      # empty folder, for what is unpacked
 ) -> tuple[dict[str, list[Recipe]], list[str]]:
     "Recipes by category, and the names of what is of none."
-    check_choices(count, up, front)
     found = furniture_recipes(find_libraries(paths, room), add_kinds(kinds),
                               up, front)
     others = [recipe.name for recipe in found.pop('', [])]
     names = pick_categories(found, categories)
+    check_choices(count, up, front)
     return {name: found[name][:count] for name in names}, others
 
 # %% ../nbs/09_data.ipynb #e1d1be0f
@@ -1187,6 +1189,21 @@ def letterbox(
     pixels = np.frombuffer(small.tobytes(), np.uint8).reshape(size, size, 4)
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
+# %% ../nbs/09_data.ipynb #5531a90f
+SHARE = 2/3  # of the picture's side: the longer side of an object's box
+
+def frame_object(
+    picture: Image.Image,  # RGBA
+) -> Image.Image:          # RGBA, square, the object in the middle
+    "A square cut out around the object, which fills SHARE of its side."
+    alpha = picture.getchannel('A')
+    box = alpha.point([0]*128 + [255]*128).getbbox() or alpha.getbbox()
+    left, top, right, bottom = box or (0, 0, *picture.size)
+    side = round(max(right - left, bottom - top)/SHARE)
+    if side > 4096: return frame_object(picture.reduce(2))
+    x, y = (left + right - side)//2, (top + bottom - side)//2
+    return picture.crop((x, y, x + side, y + side))   # and nothing outside
+
 # %% ../nbs/09_data.ipynb #f129bf55
 def check_picture_alpha(
     alpha: np.ndarray,  # (H, W) uint8
@@ -1202,12 +1219,15 @@ def load_image(
     image,      # path, PIL image, array or tensor; RGBA, or RGB beside a mask
     mask=None,  # the same kinds, (H, W); instead of alpha
     size: int = 64,
+    frame: bool = False,  # cut a square around the object first
 ) -> Tensor:    # (4, size, size) uint8, premultiplied, as in data sets
     "One picture of an object, as the network wants it; InputError if not."
     if mask is None and getattr(image, 'shape', ()) == (4, size, size):
         pixels = np.array(array_picture(image, 'image'))
         check_picture_alpha(pixels[3], 'alpha')
-        return torch.from_numpy(pixels)
+        if not frame: return torch.from_numpy(pixels)
+        rows = pixels.transpose(1, 2, 0).tobytes()
+        image = Image.frombytes('RGBa', (size, size), rows).convert('RGBA')
     picture = as_picture(image)
     where = image if isinstance(image, (str, Path)) else 'image'
     if mask is not None: picture.putalpha(as_mask(mask, picture.size))
@@ -1215,6 +1235,7 @@ def load_image(
                                        'mask: say where the object is')
     check_picture_alpha(np.asarray(picture.getchannel('A')),
                         f'{where}: alpha' if mask is None else 'mask')
+    if frame: picture = frame_object(picture)
     pixels = letterbox(picture, size)
     require(pixels[3].any(), f'{where}: the object is too small to be seen')
     return pixels

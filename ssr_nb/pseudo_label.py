@@ -326,12 +326,30 @@ def label_confidence(
     p = similarity.gather(-1, labels.clamp_min(0)[..., None])[..., 0]
     return p.clamp(0, 1)*(labels >= 0)
 
+# %% ../nbs/12_pseudo_label.ipynb #5e6f6ebb
+def _check_images(name: str, images, kinds: str = 'uint8 or floats'):
+    "InputError unless images of objects, in bytes or, on a CPU, in [0, 1]."
+    tensor = isinstance(images, Tensor)
+    floats = tensor and images.is_floating_point() and 'floats' in kinds
+    if not tensor or not (floats or images.dtype == torch.uint8) or (
+            images.dim() != 5 or images.shape[2] != 3):
+        found = (f'{images.dtype} {tuple(images.shape)}' if tensor
+                 else type(images).__name__)
+        raise InputError(f'{name}: expected {kinds} (objects, images, 3, S, '
+                         f'S), found {found}')
+    if not floats or images.device.type != 'cpu' or not images.numel(): return
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1.001):
+        raise InputError(f'{name}: expected floats in [0, 1], '
+                         f'found {low:g} to {high:g}')
+
 # %% ../nbs/12_pseudo_label.ipynb #94f0a72a
 @dataclass
 class Looks:
     "Unlabeled images beside references: all that a rule may ask for."
     siam: SiamVP | ViewpointClassifier
-    images: Tensor                  # (n, K, 3, S, S) unlabeled objects
+    images: Tensor                  # (n, K, 3, S, S) unlabeled objects,
+                                    # uint8 or floats in [0, 1]
     references: Tensor              # (R, M, 3, S, S) labeled objects
     rotation: float = 45.           # degrees, of Ŝ
     rotations: int = 1              # opinions in S and in Ŝ
@@ -341,6 +359,11 @@ class Looks:
     tour_weight: float = 10.        # β of the rule tour
     trust: float = 1.               # share of the objects that it labels
     spread: float = 0.              # its weight of S beside neighbours
+
+    def __post_init__(self):
+        classify = isinstance(self.siam, ViewpointClassifier)
+        _check_images('images', self.images, *['uint8']*classify)
+        if not classify: _check_images('references', self.references)
 
     def _mean(self, first):
         "Mean similarity (n, K, M) over every other angle."
@@ -389,7 +412,7 @@ def pseudo_label(
     **choices,                  # see Looks
 ) -> tuple[Tensor, Tensor]:     # (n, K) viewpoint number, or -1; and
                                 # (n, K) how sure it is, or 0
-    "Viewpoints that a rule believes. InputError for an unknown rule."
+    "Viewpoints that a rule believes. InputError for a wrong argument."
     if rule not in RULES: raise InputError(
         f'rule: expected one of {tuple(RULES)}, got {rule!r}')
     looks = Looks(siam, images, references, **choices)

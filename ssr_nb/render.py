@@ -251,7 +251,8 @@ _CHOICES = {'camera': ('perspective', 'orthographic', 'matrix'),
 # %% ../nbs/05_render.ipynb #221b2756
 def pad_meshes(
     meshes: list,  # of Mesh
-) -> tuple:        # vertices (B, V, 3), faces (B, F, 3), colors (B, V, 3)
+) -> tuple[Tensor, Tensor, Tensor]:  # vertices (B, V, 3), faces (B, F, 3),
+                                     # vertex_colors (B, V, 3)
     "Meshes as one batch; padding faces are -1 and draw nothing."
     if not meshes: raise InputError('meshes: expected at least one, found 0')
     pad = functools.partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)

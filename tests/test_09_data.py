@@ -428,7 +428,9 @@ def test_when_nothing_can_be_made_nothing_is_left_behind():
         assert 'no such folder' in message(make_dataset, f'{folder}/made', f'{folder}/absent')
         assert 'expected folders' in message(make_dataset, f'{folder}/made', f'{folder}/own/mug')
         assert 'count: expected 3' in message(make_dataset, f'{folder}/made', count=2)
-        assert "found 'teapot'" in message(make_dataset, f'{folder}/made', categories=['teapot'])
+        assert "found 'teapot'" in message(make_dataset, f'{folder}/made', categories=['teapot'], count=2)   # the name first
+        (Path(folder)/'own'/'pics').mkdir(); (Path(folder)/'own'/'pics'/'a.png').write_bytes(b'no mesh')
+        assert 'pics: holds no mesh files; read are .3mf .ac .dae' in message(make_dataset, f'{folder}/made', f'{folder}/own', ['pics'])
         assert 'new or an empty folder' in message(make_dataset, f'{folder}/own')
         assert [p.name for p in Path(folder).iterdir()] == ['own']
         def interrupted(objects): raise KeyboardInterrupt
@@ -668,6 +670,19 @@ def test_a_long_thin_picture_does_not_become_a_square_of_its_length():
     assert (letterbox(large, 64).int() - letterbox(large.resize((2500, 2500)), 64)).abs().max() <= 3
 
 
+# %% nbs/09_data.ipynb #7be58a6f
+def test_a_framed_object_is_in_the_middle_and_two_thirds_of_the_picture_wherever_it_was():
+    for width, height in (30, 60), (60, 30), (9, 6), (400, 7000):
+        for left, top in (0, 0), (100, 40):
+            picture = Image.new('RGBA', (width + 200, height + 90), (0, 0, 0, 0))
+            picture.paste((255, 0, 0, 255), (left, top, left + width, top + height))
+            picture.putpixel((width + 190, 0), (0, 0, 0, 90))                # a speck of shadow
+            rows, columns = (letterbox(frame_object(picture), 96)[3] > 127).nonzero().T
+            longer = rows if height > width else columns
+            assert abs(int(longer.max() - longer.min()) + 1 - 64) <= 3
+            for index in rows, columns: assert abs(int(index.max() + index.min()) - 95) <= (8 if width == 9 else 4)   # half a pixel of the original
+
+
 # %% nbs/09_data.ipynb #4f3df6ee
 def test_paths_pictures_arrays_and_tensors_of_one_picture_give_one_image():
     random = np.random.default_rng(0)
@@ -704,6 +719,18 @@ def test_an_image_of_a_data_set_passes_as_it_is():
     images, _ = some_split(1)
     for form in (images[0, 0], torch.from_numpy(images[0, 0]), images[0, 0]/255):
         assert_close(load_image(form), torch.from_numpy(images[0, 0]))
+
+
+# %% nbs/09_data.ipynb #a8ab175a
+def test_the_frame_of_an_image_of_a_data_set_is_that_of_the_same_picture_on_a_canvas():
+    images, _ = some_split(1)
+    stored = torch.from_numpy(images[0, 0])
+    straight = np.asarray(Image.frombytes('RGBa', (64, 64), images[0, 0].transpose(1, 2, 0).tobytes()).convert('RGBA'))
+    canvas = np.zeros((200, 300, 4), np.uint8)
+    canvas[130:194, 5:69] = straight
+    framed = load_image(stored, frame=True)
+    assert (framed.int() - load_image(canvas, frame=True).int()).abs().max() <= 1
+    assert (framed != stored).any() and (load_image(canvas) != framed).any()
 
 
 # %% nbs/09_data.ipynb #4f3cf31a

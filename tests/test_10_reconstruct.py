@@ -117,6 +117,25 @@ def test_predict_takes_a_path_an_image_an_array_and_a_tensor():
     assert meshes[0].faces.shape == (80, 3) and model.training
 
 
+# %% nbs/10_reconstruct.ipynb #7f29059e
+def test_with_a_frame_an_object_in_the_corner_of_a_large_canvas_gives_nearly_the_same_mesh():
+    model, array = tiny_model(), torch.as_tensor(pictures()[3]).permute(1, 2, 0).numpy()
+    small = Image.fromarray(array).resize((48, 48), Image.BOX)
+    canvas = Image.new('RGBA', (400, 300)); canvas.paste(small, (345, 5))
+    usual, moved = (model.predict(image, frame=True).vertices for image in (array, canvas))
+    lost = model.predict(canvas).vertices
+    assert (usual - moved).norm() < .2*(usual - lost).norm()
+    assert_close(model.predict(array).vertices, model.predict(array, frame=False).vertices, rtol=0, atol=0)
+
+
+# %% nbs/10_reconstruct.ipynb #a7f58f94
+def test_images_of_another_kind_or_shape_are_refused_by_name():
+    model = tiny_model(); size = model.architecture['image_size']
+    for wrong in (torch.zeros(2, 4, size, size, dtype=torch.uint8), torch.zeros(4, size, size), torch.zeros(2, 3, size, size),
+                  torch.zeros(2, 4, size, 2*size), torch.zeros(2, 4, size//2, size//2), np.zeros((2, 4, size, size), np.float32)):
+        with pytest.raises(InputError, match=f'^images: expected floats .B, 4, {size}, {size}. in .*found'): model(wrong)
+
+
 # %% nbs/10_reconstruct.ipynb #b2ed18b1
 def test_each_mesh_is_judged_from_both_viewpoints():
     from ssr_nb.losses import silhouette_iou_loss

@@ -4,6 +4,7 @@ from ssr_nb.pseudo_label import *
 
 # %% nbs/12_pseudo_label.ipynb #f9517efa
 import itertools
+import math
 
 import pytest
 import torch
@@ -187,6 +188,21 @@ def test_an_unknown_rule_is_named_and_a_known_one_says_how_sure_it_is():
     labels, sure = pseudo_label(siam, images, images[:1], 'confidence', threshold=0.)
     assert labels.equal(S.argmax(-1))
     assert_close(sure, S.amax(-1))
+
+
+# %% nbs/12_pseudo_label.ipynb #6935d65f
+def test_images_that_no_siamvp_can_see_are_refused_by_name():
+    with torch.random.fork_rng():
+        torch.manual_seed(0); siam = SiamVP(32, 4, 16, (5, 4, 3))
+    images = torch.rand(2, 4, 3, 32, 32, generator=seeded())
+    good = dict(images=images, references=images[:1])
+    for name in good:
+        for wrong, found in ((images[0], '4, 3, 32, 32'), (images[0, 0], '3, 32, 32'), (torch.zeros(2, 4, 4, 32, 32), '2, 4, 4'), ((255*images).int(), 'int32'),
+                             (images.numpy(), 'ndarray'), (255*images, r'in \[0, 1\], found .* to 25'), (images - 1, 'found -'), (images*math.nan, 'nan')):
+            with pytest.raises(InputError, match=f'^{name}: expected .*{found}'): pseudo_label(siam, **good | {name: wrong})
+    with pytest.raises(InputError, match='^images: expected uint8 '): pseudo_label(ViewpointClassifier(4, 32, 4, 16, (5, 4, 3)), **good, rule='classifier')
+    bytes_ = (255*images).round().byte()
+    for one, other in zip(pseudo_label(siam, bytes_, bytes_[:1]), pseudo_label(siam, bytes_/255, bytes_[:1]/255)): assert_close(one, other)
 
 
 # %% nbs/12_pseudo_label.ipynb #6a9fc0df
