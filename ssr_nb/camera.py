@@ -128,11 +128,10 @@ def check_batch(
     other: str,     # the name of that
 ):
     "InputError unless two batches broadcast."
-    if lead == batch: return
-    try: torch.broadcast_shapes(lead, batch)
-    except RuntimeError: raise InputError(
-        f'{name}: {tuple(value.shape)} do not go with {other} of batch '
-        f'{tuple(batch)}') from None
+    pairs = zip(reversed(lead), reversed(batch))
+    if all(m == n or 1 in (m, n) for m, n in pairs): return
+    raise InputError(f'{name}: {tuple(value.shape)} do not go with {other} '
+                     f'of batch {tuple(batch)}')
 
 # %% ../nbs/01_camera.ipynb #4b027c11
 def check_viewpoints(
