@@ -367,11 +367,12 @@ class Sweep:
     """
     data: Positional[Folder]              # data set
     categories: tuple[str, ...]           # names or WordNet ids
-    methods: tuple[str, ...] = ('softras', 'ssr', 'best')   # see below
+    methods: tuple[str, ...] = ('softras', 'ssr', 'best')   # of those above
     labeled: tuple[int, ...] = (2, 5, 20, 0)   # objects; 0: all, SoftRas
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0,)         # of labeled objects and weights
     iterations: int = 1200                # of each run
-    preset: Literal['small', 'paper'] = 'small'   # best has its own
+    # of all methods but best and its kin, which have their own
+    preset: Literal['small', 'paper'] = 'small'
     results: File = Path('results.csv')   # a line a finished run
     runs: Folder = Path('runs')           # a folder a run
     processes: int = 1                    # at a time, one thread each

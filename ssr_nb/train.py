@@ -59,8 +59,9 @@ class SSRConfig:
     seed: int = 0                 # of weights, labeled objects and batches
     iterations: int = 200_000     # paper: 1000 epochs of 200 (§4.2)
     batch: int = 64               # image pairs a SoftRas step (§4.2)
-    labeled_share: float | None = .5  # of it beside pseudo-labels (§3.2);
-                                      # none: by the numbers of images
+    # share of labeled images in a batch, beside pseudo-labeled ones (§3.2);
+    # none: by their numbers
+    labeled_share: float | None = .5
     lr: float = 1e-4              # Adam's, of SoftRas (§4.2)
     decay_at: int = 150_000       # iteration from which lr and sigma × 0.3
     sigma: float = 1e-4           # edge softness, NDC² (SoftRas)
@@ -90,8 +91,9 @@ class SSRConfig:
     siam_drawn: int = 0           # objects drawn by SoftRas among its pairs
     siam_soft: float = 0.         # P(same) taught of neighbours on the ring
     teacher: float = 0.           # SiamVP's moving average labels; 0: itself
-    label_weight: float = 0.      # power of P of a pseudo-label, by which
-                                  # it is drawn more often; 0: all alike
+    # power of a pseudo-label's P, by which it is drawn more often; 0: all
+    # alike
+    label_weight: float = 0.
     # §3.2: agreement, or confidence as in the listing; the others are ours
     rule: Literal['agreement', 'confidence', 'joint', 'tour', 'classifier',
                   'oracle'] = 'agreement'
@@ -100,11 +102,12 @@ class SSRConfig:
     rotations: int = 1            # averaged in S, and as many in Ŝ
     tour_weight: float = 10.      # of a walk's length beside log S
     tour_trust: float = 1.        # share of objects it labels at first
-    tour_spread: float = 0.       # weight of log S beside the likeness of
-                                  # neighbours; 0: they are not asked
+    # weight of log S beside the likeness of neighbours; 0: they are not
+    # asked
+    tour_spread: float = 0.
     render_weight: float = 0.     # power of masks' IoU beside S and Ŝ
-    refine: float = 0.            # degrees by which a label's camera may be
-                                  # turned to fit its mask; 0: none
+    # degrees by which a label's camera may turn to fit its mask; 0: none
+    refine: float = 0.
     # labeled objects compared with: one, or of all the mean or the best P
     references: Literal['one', 'all', 'best'] = 'one'
     cycle: int = 400              # z, iterations between labelings (§4.3)

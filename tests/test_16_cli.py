@@ -4,6 +4,7 @@ from ssr_nb.cli import *
 
 # %% nbs/16_cli.ipynb #0a2b933f
 import contextlib
+import inspect
 import io
 import json
 import re
@@ -434,6 +435,19 @@ def test_every_command_has_a_help_that_shows_an_example():
         assert name in text and 'For example' in text and '\x1b' not in text
     text = ' '.join(done(train, '--help').split())
     assert 'N objects with viewpoints' in text and '--siam-rotate' in text
+
+
+# %% nbs/16_cli.ipynb #7c7392e6
+def test_the_help_of_an_option_is_the_comment_of_its_field_and_of_no_other():
+    text = ' '.join(done(train, '--help').replace('│', ' ').split())
+    for words in ('--labeled-share {None}|FLOAT share of labeled images in a batch, beside pseudo-labeled ones (§3.2); none: by their numbers (default: 0.5) --lr',
+                  "--label-weight FLOAT power of a pseudo-label's P, by which it is drawn more often; 0: all alike (default: 0.0) --rule",
+                  'oracle} §3.2: agreement, or confidence as in the listing; the others are ours (default: agreement) --threshold',
+                  '--tour-spread FLOAT weight of log S beside the likeness of neighbours; 0: they are not asked (default: 0.0) --render-weight',
+                  "--refine FLOAT degrees by which a label's camera may turn to fit its mask; 0: none (default: 0.0) --references",
+                  'best} labeled objects compared with: one, or of all the mean or the best P (default: one) --cycle'): assert words in text, words
+    for options in (SSRConfig, Make, Train, Sweep, Evaluate, Predict, Render, Bench, Demo):     # a second line would be help of the next field
+        assert not re.search(r'^ {5,}#', inspect.getsource(options), re.M), options
 
 
 # %% nbs/16_cli.ipynb #4132356e
