@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['TOUR', 'METHODS', 'ABLATIONS', 'COLUMNS', 'KEY', 'CURVE', 'Case', 'run_name', 'make_case', 'table_cases',
-           'label_errors', 'run_case', 'round_figure', 'row_key', 'case_key', 'read_results', 'read_figure',
-           'write_rows', 'write_results', 'curves_path', 'read_curves', 'keep_curve', 'local_results', 'ray_results',
-           'sweep', 'cell_scores', 'cell_mean', 'with_spread', 'row_categories', 'results_table', 'paired_gap',
-           'gap_table', 'label_table', 'paired_difference', 'ablation_table']
+           'label_errors', 'run_case', 'round_figure', 'check_folder', 'row_key', 'case_key', 'read_results',
+           'read_figure', 'write_rows', 'write_results', 'curves_path', 'read_curves', 'keep_curve', 'local_results',
+           'ray_results', 'sweep', 'cell_scores', 'cell_mean', 'with_spread', 'row_categories', 'results_table',
+           'paired_gap', 'gap_table', 'label_table', 'paired_difference', 'ablation_table']
 
 # %% ../nbs/15_sweep.ipynb #739a14f1
 import csv
@@ -23,9 +23,11 @@ import torch
 from tqdm.auto import tqdm
 
 from .data import load_split
-from .evaluate import evaluate_run, gap_closed, read_evaluation
+from .evaluate import (evaluate_run, gap_closed, read_evaluation,
+                             read_run)
 from .mesh import InputError
-from .train import PRESETS, SSRConfig, fit, write_text
+from .train import (PRESETS, OtherData, SSRConfig, fit, of_length,
+                          other_settings, write_text)
 
 # %% ../nbs/15_sweep.ipynb #261f2ade
 TOUR = dict(rule='tour', references='all', rotations=4, siam_first=300,
@@ -102,8 +104,8 @@ def make_case(
         raise InputError(f'method: expected one of {", ".join(known)}, '
                          f'got {method!r}')
     base = PRESETS['best' if method in ABLATIONS else preset]
-    config = replace(base, iterations=iterations, labeled=labeled, seed=seed,
-                     decay_at=5*iterations//6, **known[method])
+    config = replace(of_length(base, iterations), labeled=labeled, seed=seed,
+                     **known[method])
     return Case(category, method, labeled, seed, config)
 
 def table_cases(
@@ -147,7 +149,10 @@ def run_case(
     torch.set_num_threads(1)
     folder = Path(runs)/case.name
     splits = [load_split(data, case.category, s) for s in ('train', 'val')]
-    trained = fit(*splits, case.config, folder, resume=True, progress=False)
+    try: trained = fit(*splits, case.config, folder, resume=True,
+                       progress=False)
+    except OtherData as other:
+        raise InputError(f'{other}; choose another --runs') from None
     test = read_evaluation(folder) or evaluate_run(folder, data)
     errors = (label_errors(folder/'checkpoint.pt')
               if case.config.method == 'ssr' else {})
@@ -161,6 +166,20 @@ def round_figure(value):
     "Four decimals, and nothing where there is no number."
     if not isinstance(value, float): return value
     return '' if math.isnan(value) else round(value, 4)
+
+# %% ../nbs/15_sweep.ipynb #6731c40c
+def check_folder(
+    case: Case,
+    runs: str,         # folder of run folders
+):
+    "InputError when the folder of a case holds another run."
+    folder = Path(runs)/case.name
+    if not (folder/'checkpoint.pt').exists(): return
+    found = {k: tuple(v) if isinstance(v, list) else v
+             for k, v in read_run(folder).config.items()}
+    if other := other_settings(case.config, found):
+        raise InputError(f'{folder}: holds a run with other settings '
+                         f'({other}); choose another --runs')
 
 # %% ../nbs/15_sweep.ipynb #7f7c1b76
 KEY = 'category', 'method', 'labeled', 'seed', 'iterations'
@@ -295,7 +314,7 @@ def sweep(
     cases: list[Case],
     data: str | Path,            # folder of a data set
     results: str | Path,         # CSV of finished runs
-    runs: str | Path = 'runs',   # folder of run folders
+    runs: str | Path = 'sweep',  # folder of run folders
     processes: int = 1,          # at a time, one thread each
     ray: str | None = None,      # address of a Ray cluster, auto or local
     progress: bool = True,       # show a bar over runs
@@ -304,6 +323,7 @@ def sweep(
     data, runs = (os.path.abspath(p) for p in (data, runs))
     rows = {row_key(r): r for r in read_results(results)}
     missing = [c for c in cases if case_key(c) not in rows]
+    for case in missing: check_folder(case, runs)
     found = (ray_results(missing, data, runs, ray) if ray
              else local_results(missing, data, runs, processes))
     bar = tqdm(total=len(cases), initial=len(cases) - len(missing),

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'RANGES', 'SMALL', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTERS', 'NETWORKS', 'SSRConfig', 'check_config',
-           'process_rank', 'average_gradients', 'mean_of_processes', 'MeanOverProcesses', 'SharedBatchNorm',
-           'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized', 'mixed', 'take',
-           'descend', 'Replay', 'take_step', 'pseudo_count', 'draw_batch', 'softras_loss', 'softras_step', 'whole_pool',
-           'labeled_pool', 'pseudo_pool', 'draw_objects', 'siamvp_pool', 'follow', 'siamvp_draw', 'siamvp_losses',
-           'siamvp_step', 'believed', 'turned_cameras', 'relabel', 'validate', 'advance', 'fingerprint', 'run_state',
-           'same_setting', 'shown', 'read_checkpoint', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore',
-           'write_text', 'write_run', 'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
+           'of_length', 'process_rank', 'average_gradients', 'mean_of_processes', 'MeanOverProcesses',
+           'SharedBatchNorm', 'share_batch_norm', 'in_shares', 'Trainer', 'build_networks', 'complement', 'resized',
+           'mixed', 'take', 'descend', 'Replay', 'take_step', 'pseudo_count', 'draw_batch', 'softras_loss',
+           'softras_step', 'whole_pool', 'labeled_pool', 'pseudo_pool', 'draw_objects', 'siamvp_pool', 'follow',
+           'siamvp_draw', 'siamvp_losses', 'siamvp_step', 'believed', 'turned_cameras', 'relabel', 'validate',
+           'advance', 'fingerprint', 'run_state', 'same_setting', 'shown', 'read_checkpoint', 'OtherData',
+           'other_settings', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_text', 'write_run',
+           'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
 
 # %% ../nbs/13_train.ipynb #d0390f46
 import copy
@@ -63,7 +64,9 @@ class SSRConfig:
     # none: by their numbers
     labeled_share: float | None = .5
     lr: float = 1e-4              # Adam's, of SoftRas (§4.2)
-    decay_at: int = 150_000       # iteration from which lr and sigma × 0.3
+    # iteration from which lr and sigma × 0.3; of a run of another length
+    # than its preset's, unless it is given: 5/6 of its iterations
+    decay_at: int = 150_000
     sigma: float = 1e-4           # edge softness, NDC² (SoftRas)
     dist_eps: float = 1e-10       # rasterizer's cut-off (SoftRas)
     laplacian: float = 5e-3       # weight of the Laplacian loss (SoftRas)
@@ -185,6 +188,13 @@ PRESETS = {
                     siam_first=300, siam_objects=4, siam_pseudo=2, gate=.95,
                     tour_trust=.3, tour_spread=.1, render_weight=10.,
                     labeled_share=None)}
+
+def of_length(
+    config: SSRConfig,
+    iterations: int,
+) -> SSRConfig:       # whose lr and sigma fall after 5/6 of them
+    "The same run, longer or shorter."
+    return replace(config, iterations=iterations, decay_at=5*iterations//6)
 
 # %% ../nbs/13_train.ipynb #435fff35
 def process_rank() -> tuple[int, int]:  # this process, number of processes
@@ -790,30 +800,38 @@ def read_checkpoint(
     return state
 
 # %% ../nbs/13_train.ipynb #07e2a6a2
+class OtherData(InputError):
+    "A run that goes on would go on with other objects."
+
+def other_settings(
+    config: SSRConfig,
+    found: dict,       # settings of a run that is there
+) -> str:              # empty where it may go on
+    "What a run would have to change to go on as another."
+    mine, free = asdict(config), ('iterations', 'patience', 'graph')
+    other = [k for k in mine if k not in free
+             and not same_setting(found.get(k), mine[k])]
+    named = [f'{k} {shown(found.get(k))}, now {mine[k]!r}'
+             for k in other[:4]] + [f'{len(other) - 4} more']
+    return ', '.join(named[:len(other)])
+
 def check_settings(
     run: Trainer,
     state: dict,     # of a checkpoint
     path: Path,      # for the error
 ):
     "InputError unless a checkpoint is of this configuration and data."
-    mine, config = asdict(run.config), state['config']
-    free = 'iterations', 'patience', 'graph'
-    other = [k for k in mine if k not in free
-             and not same_setting(config.get(k), mine[k])]
-    if other:
-        named = [f'{k} {shown(config.get(k))}, now {mine[k]!r}'
-                 for k in other[:4]] + [f'{len(other) - 4} more']
-        raise InputError(f'{path}: written with other settings: '
-                         + ', '.join(named[:len(other)])
-                         + '; repeat those of its config.json')
+    if other := other_settings(run.config, state['config']):
+        raise InputError(f'{path}: written with other settings: {other}; '
+                         'repeat those of its config.json')
     category = state.get('category', run.val.category)
     if not same_setting(category, run.val.category):
-        raise InputError(f'{path}: trained on '
-                         f'{shown(category).strip(chr(39))}, '
-                         f'the data is of {run.val.category}')
+        raise OtherData(f'{path}: trained on '
+                        f'{shown(category).strip(chr(39))}, '
+                        f'the data is of {run.val.category}')
     if not same_setting(state['objects'], fingerprint(run.images)):
-        raise InputError(f'{path}: trained on other objects than the '
-                         f'{len(run.images)} that the data now has')
+        raise OtherData(f'{path}: trained on other objects than the '
+                        f'{len(run.images)} that the data now has')
 
 # %% ../nbs/13_train.ipynb #2b3f100c
 def same_form(

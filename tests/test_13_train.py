@@ -41,6 +41,11 @@ def test_an_impossible_choice_is_named():
     with pytest.raises(InputError, match='labeled: ssr needs 2'): SSRConfig(labeled=1)
     assert SSRConfig(method='softras', labeled=1).labeled == 1
 
+
+# %% nbs/13_train.ipynb #51996d0e
+def test_a_run_of_another_length_slows_down_in_its_last_sixth():
+    assert of_length(PRESETS['best'], 60) == replace(PRESETS['best'], iterations=60, decay_at=50)
+
 # %% nbs/13_train.ipynb #1618eea3
 tiny = replace(PRESETS['small'], iterations=12, cycle=4, validate_every=4, checkpoint_every=4, batch=2, level=1,
                width=4, hidden=32, features=16, siam_width=4, siam_features=16, gate=0., seed=3)

@@ -51,6 +51,24 @@ def test_a_table_fills_its_lines_are_kept_and_what_is_there_is_not_run_again():
         with pytest.raises(InputError, match='no column best_at'): read_results(table)
 
 
+# %% nbs/15_sweep.ipynb #6ff080c3
+def test_a_folder_of_another_run_is_named_before_any_run_begins():
+    smallest = dict(iterations=2, cycle=2, validate_every=2, checkpoint_every=2, batch=2, level=1, width=4, hidden=16,
+                    features=8, siam_width=4, siam_features=16, gate=0.)
+    cases = [replace(c, config=replace(c.config, **smallest)) for c in table_cases(['plane'], ['softras', 'oracle'], [2], [0])]
+    with tempfile.TemporaryDirectory() as tmp:
+        for n, name in enumerate(('data', 'others')): make_dataset(f'{tmp}/{name}', categories=['plane'], count=10, seed=n)
+        run_case(cases[1], f'{tmp}/data', f'{tmp}/runs')
+        other = [replace(c, config=replace(c.config, lr=.1)) for c in cases]
+        with pytest.raises(InputError, match=r'plane_oracle_2_0: holds a run with other settings \(lr 0.001, now 0.1\); choose another --runs'):
+            sweep(other, f'{tmp}/data', f'{tmp}/results.csv', f'{tmp}/runs', processes=0, progress=False)
+        assert [f.name for f in Path(f'{tmp}/runs').iterdir()] == ['plane_oracle_2_0'] and not Path(f'{tmp}/results.csv').exists()
+        with pytest.raises(InputError, match='trained on other objects.*; choose another --runs'):
+            sweep(cases[1:], f'{tmp}/others', f'{tmp}/results.csv', f'{tmp}/runs', processes=0, progress=False)
+        rows = sweep(cases, f'{tmp}/data', f'{tmp}/results.csv', f'{tmp}/runs', processes=0, progress=False)       # its own it goes on with
+        assert [r['method'] for r in rows] == ['softras', 'oracle']
+
+
 # %% nbs/15_sweep.ipynb #ca4aa769
 @pytest.mark.slow
 def test_runs_share_the_work_of_two_processes():
