@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['BAD_FILES', 'File', 'Folder', 'Flag', 'Device', 'Data', 'SHOWN', 'complaint', 'command', 'unboxed', 'parse', 'Make',
-           'Check', 'Info', 'check_data', 'show_objects', 'make_data', 'data', 'Train', 'find_preset', 'parse_train',
-           'resume_line', 'join_processes', 'train', 'Evaluate', 'evaluate', 'Sweep', 'sweep', 'Predict', 'predict',
-           'Render', 'fitted', 'check_view', 'draw', 'render', 'Bench', 'bench_cases', 'bench', 'Demo', 'demo_config',
+           'Check', 'Info', 'check_data', 'show_objects', 'make_data', 'data', 'Train', 'find_preset', 'default_folder',
+           'with_decay', 'parse_train', 'resume_line', 'check_resume', 'check_labeled', 'told_labels', 'join_processes',
+           'train', 'Evaluate', 'best_and_worst', 'evaluate', 'Sweep', 'sweep', 'Predict', 'predict', 'Render',
+           'fitted', 'check_view', 'draw', 'render', 'Bench', 'bench_cases', 'bench', 'Demo', 'demo_config',
            'check_demo', 'demo_settings', 'demo_files', 'read_demo', 'open_demo', 'enter_worker', 'demo_worker',
            'show_progress', 'train_both', 'demo_table', 'demo_lead', 'demo_facts', 'write_meshes', 'demo_data', 'demo']
 
@@ -15,6 +16,7 @@ import errno
 import inspect
 import io
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -38,9 +40,9 @@ from tqdm import tqdm
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from . import __version__
-from .data import (SPLITS, check_dataset, choose_labeled, dataset_info,
-                         find_recipes, list_splits, load_split, make_dataset,
-                         split_file, split_objects)
+from .data import (SPLITS, check_dataset, dataset_info, find_recipes,
+                         list_splits, load_split, make_dataset, split_file,
+                         split_objects)
 from .evaluate import (NAMES, Report, curves_figure,
                              evaluate_run, gallery, gallery_figure,
                              markdown_table, read_run, straight_alpha,
@@ -52,9 +54,10 @@ from .raster_cpu import bench as measure_cases
 from .reconstruct import Reconstructor
 from .render import SoftRenderer, render_views
 from .sweep import (ABLATIONS, METHODS as SWEPT, gap_table,
-                          results_table, sweep as run_sweep, table_cases)
-from .train import (METHODS, PRESETS, SSRConfig, fit, process_rank,
-                          write_text)
+                          results_table, run_name, sweep as run_sweep,
+                          table_cases)
+from .train import (METHODS, PRESETS, SSRConfig, Trainer, fit,
+                          of_length, process_rank, write_text)
 
 # %% ../nbs/16_cli.ipynb #cd8ae662
 BAD_FILES = {getattr(errno, name) for name in (
@@ -210,7 +213,10 @@ def data(
                     description='Data sets: make, check or list one.')
     if isinstance(options, Check): return check_data(options.folder)
     if isinstance(options, Make): make_data(options)
-    print(markdown_table(dataset_info(options.folder)))
+    if not (rows := dataset_info(options.folder)):
+        raise InputError(f'{options.folder}: no <name>_<split>_images.npz '
+                         'in it')
+    print(markdown_table(rows))
 
 # %% ../nbs/16_cli.ipynb #9b5d56e8
 @dataclass(frozen=True)
@@ -226,9 +232,11 @@ class Train:
     data: Positional[Folder]     # data set, see ssr_data
     category: str                # name or WordNet id: chair or 03001627
     config: OmitArgPrefixes[SSRConfig]
-    # where the values below start from; paper wants a GPU
-    preset: Literal['small', 'paper'] = 'small'
-    # run folder; none: runs/<category>_<method>_<labeled>_<seed>
+    # where the values below start from; paper wants a GPU; best is our best
+    # rule, past the paper (chapter 20)
+    preset: Literal['small', 'paper', 'best'] = 'small'
+    # run folder; none: runs/<category>_<method>_<labeled>_<seed>, where the
+    # method is best with that preset
     out: Folder|None = None
     resume: Flag = False         # go on with the run in the folder
     threads: int = 1             # of the CPU; more are often slower
@@ -245,6 +253,30 @@ def find_preset(
             return value or following
     return 'small'
 
+# %% ../nbs/16_cli.ipynb #f3200944
+def default_folder(
+    options: Train,
+) -> Path:
+    "Where a run goes that was not told where."
+    c, best = options.config, options.preset == 'best'
+    method = 'best' if best and c.method == 'ssr' else c.method
+    return Path('runs')/run_name(asdict(c) | dict(
+        category=options.category, method=method))
+
+def with_decay(
+    options: Train,
+    words: list[str],   # behind ssr_train
+) -> SSRConfig:
+    "Without --decay-at: as the run that goes on, or as its length asks."
+    c, path = options.config, options.out/'config.json'
+    given = [w.partition('=')[0].replace('_', '-') for w in words]
+    if '--decay-at' in given: return c
+    found = read_json(path) if options.resume and path.is_file() else {}
+    if isinstance(found, dict) and isinstance(found.get('decay_at'), int):
+        return replace(c, decay_at=found['decay_at'])
+    same = c.iterations == PRESETS[options.preset].iterations
+    return c if same else of_length(c, c.iterations)
+
 # %% ../nbs/16_cli.ipynb #da717dd6
 def parse_train(
     words: list[str],
@@ -259,10 +291,8 @@ def parse_train(
         raise InputError(f'--threads: at least 1, not {options.threads}')
     if options.device == 'cuda' and not torch.cuda.is_available():
         raise InputError('--device: there is no CUDA device here')
-    if options.out: return options
-    c = options.config
-    name = f'{options.category}_{c.method}_{c.labeled or "all"}_{c.seed}'
-    return replace(options, out=Path('runs')/name)
+    options = replace(options, out=options.out or default_folder(options))
+    return replace(options, config=with_decay(options, words))
 
 # %% ../nbs/16_cli.ipynb #60193da5
 def resume_line(
@@ -270,13 +300,55 @@ def resume_line(
     words: list[str],   # behind ssr_train
 ) -> str:
     "What to say after an interrupt: what is kept, and how to go on."
-    again, path = shlex.join(['ssr_train', *words]), folder/'checkpoint.pt'
+    path = folder/'checkpoint.pt'
+    again = shlex.join(['ssr_train', *(w for w in words if w != '--resume')])
     if not path.exists():
         return f'stopped before its first checkpoint; begin again: {again}'
-    if '--resume' not in words: again += ' --resume'
+    again += ' --resume'
     done = torch.load(path, weights_only=True)['iteration']
     return (f'stopped; {folder} keeps the checkpoint of iteration {done}; '
             f'go on with: {again}')
+
+# %% ../nbs/16_cli.ipynb #b4aed50a
+def check_resume(
+    options: Train,
+):
+    "InputError unless there is a run to go on with."
+    begun = any((options.out/name).exists()
+                for name in ('checkpoint.pt', 'config.json'))
+    again = 'TORCHELASTIC_RUN_ID' in os.environ
+    if options.resume and not begun and not again:
+        raise InputError(f'--resume: {options.out}: no run to go on with')
+
+def check_labeled(
+    labeled: int,   # objects; 0: all
+    count: int,     # objects to train on
+    category: str,
+):
+    "InputError when there are not so many."
+    if labeled > count:
+        raise InputError(f'--labeled: expected at most {count}, the training '
+                         f'objects of {category}, or 0 for all of them, got '
+                         f'{labeled}')
+
+# %% ../nbs/16_cli.ipynb #a420e472
+def told_labels(
+    run: Trainer,   # finished, of SSR
+) -> str:           # one line
+    "How many images have a pseudo-label; if none ever had: why."
+    c, count = run.config, run.pseudo.numel()
+    if any(row['share'] for row in run.rows):
+        known = int((run.pseudo >= 0).sum())
+        return f'pseudo-labeled in the end: {known} of {count} images'
+    gates = [row['gate_accuracy'] for row in run.rows
+             if not math.isnan(row['gate_accuracy'])]
+    why = f'the rule {c.rule} accepted none'
+    if not count: why = 'all objects are labeled'
+    elif not gates: why = f'the first labeling is after --cycle {c.cycle}'
+    elif max(gates) < c.gate:
+        why = (f"SiamVP's accuracy, {max(gates):.4g} at most, never reached "
+               f'--gate {c.gate:g}')
+    return f'pseudo-labeled: no image, as in SoftRas ({why})'
 
 # %% ../nbs/16_cli.ipynb #7b35e1f9
 def join_processes(
@@ -302,8 +374,10 @@ def train(
     "Train a network on one category of a data set."
     options = parse_train(words)
     torch.set_num_threads(options.threads)
+    check_resume(options)
     splits = [load_split(options.data, options.category, split)
               for split in SPLITS[:2]]
+    check_labeled(options.config.labeled, len(splits[0]), options.category)
     device = join_processes(options.device)
     run = None
     try: run = fit(*splits, options.config, options.out, options.resume,
@@ -320,6 +394,7 @@ def train(
     print(f'{options.out}: best validation IoU {run.best_iou:.3f} at '
           f'iteration {run.best_iteration} of {run.iteration}, '
           f'{run.seconds:.0f} s')
+    if options.config.method == 'ssr': print(told_labels(run))
 
 # %% ../nbs/16_cli.ipynb #35b836c1
 @dataclass(frozen=True)
@@ -335,6 +410,15 @@ class Evaluate:
     category: str|None = None    # name or WordNet id; none: as trained
     threads: int = 1             # of the CPU
 
+def best_and_worst(
+    result: dict,   # of evaluate_run
+) -> dict:          # best, worst -> object numbers, each object once
+    "The ends of the list; of few objects the better and the worse half."
+    count = result['objects']
+    ends = dict(best=result['best'][:(count + 1)//2],
+                worst=result['worst'][:count//2])
+    return {name: end for name, end in ends.items() if end}
+
 @command('ssr_eval')
 def evaluate(
     words=None,   # behind the command's name; none: those of the shell
@@ -345,17 +429,17 @@ def evaluate(
     result = evaluate_run(o.run, o.data, o.split, o.category)
     objects = load_split(o.data, result['category'], o.split)
     method = read_run(o.run).config.get('method', 'run')
-    shown = result['best'][:2] + result['worst'][:2]
+    ends = best_and_worst(result)
+    shown = [n for end in ends.values() for n in end[:2]]
     rows = gallery({method: Reconstructor.load(o.run)}, objects, shown)
     own = result['category'] == read_run(o.run).config['category']
     name = o.split if own else f'{result["category"]}_{o.split}'
     write_figure(gallery_figure(rows), o.run/f'gallery_{name}.png')
     print(f'3D IoU {result["iou"]:.3f} over {result["objects"]} objects of '
           f'{result["category"]}, {o.split}, all 24 views')
-    for name in ('best', 'worst'):
+    for name, end in ends.items():
         print(f'{name}: ' + ', '.join(
-            f'object {n} {result["per_object"][n]:.3f}'
-            for n in result[name]))
+            f'object {n} {result["per_object"][n]:.3f}' for n in end))
 
 # %% ../nbs/16_cli.ipynb #f4199b62
 @dataclass(frozen=True)
@@ -374,7 +458,7 @@ class Sweep:
     # of all methods but best and its kin, which have their own
     preset: Literal['small', 'paper'] = 'small'
     results: File = Path('results.csv')   # a line a finished run
-    runs: Folder = Path('runs')           # a folder a run
+    runs: Folder = Path('sweep')          # a folder a run
     processes: int = 1                    # at a time, one thread each
     ray: str|None = None                  # cluster's address, auto or local
     quiet: Flag = False                   # no progress bar
@@ -391,7 +475,9 @@ def sweep(
         raise InputError(f'--processes: at least 1, not {o.processes}')
     cases = table_cases(o.categories, o.methods, o.labeled, o.seeds,
                         o.iterations, o.preset)
-    for category in o.categories: load_split(o.data, category, 'test')
+    for category in o.categories:
+        counts = [len(load_split(o.data, category, s)) for s in SPLITS]
+        for n in o.labeled: check_labeled(n, counts[0], category)
     rows = run_sweep(cases, o.data, o.results, o.runs, o.processes, o.ray,
                      not o.quiet)
     counts = [n for n in o.labeled if n]
@@ -535,9 +621,14 @@ def bench_cases(
     if not torch.cuda.is_available(): absent['triton'] = 'no CUDA device'
     if not find_spec('pytorch3d'): absent['pytorch3d'] = 'not installed'
     elif o.color: absent['pytorch3d'] = 'compared by silhouettes only'
-    for name in set(absent) & set(o.backends):
-        print(f'{name}: left out, {absent[name]}')
+    absent = {b: absent[b] for b in o.backends if b in absent}
     backends = [b for b in o.backends if b not in absent]
+    if not backends:
+        why = ', '.join(f'{b}: {reason}' for b, reason in absent.items())
+        raise InputError('--backends: none left to measure '
+                         f'({why or "none given"})')
+    for name, reason in absent.items():
+        print(f'{name}: left out, {reason}')
     if min(o.image_size + o.threads) < 1:
         raise InputError('--image-size, --threads: at least 1')
     task = 'color' if o.color else 'silhouette'
@@ -597,7 +688,7 @@ def check_demo(
     "InputError naming the option that cannot be, before anything is made."
     find_recipes(None, [o.category], o.count, o.seed, '+y', '+z')
     count = len(split_objects(o.count)['train'])
-    choose_labeled(count, o.labeled or count, o.seed)
+    check_labeled(o.labeled, count, o.category)
     for method in METHODS: demo_config(o, method)
 
 def demo_settings(o: Demo) -> dict:

@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ from ssr_nb.mesh import InputError, icosphere, load_mesh, normalize, save_mesh
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape
+from ssr_nb.sweep import table_cases
 from ssr_nb.train import PRESETS, SSRConfig
 from ssr_nb.voxels import voxelize
 
@@ -189,6 +191,7 @@ def test_making_a_data_set_refuses_what_it_cannot_do_and_leaves_nothing_behind()
     assert 'count' in say('make', f'{folder}/d', '--count', '2')
     assert 'none' in say('make', f'{folder}/d', '--meshes', f'{folder}/none')
     assert 'absent' in say('make', f'{folder}/d', '--meshes', f'{folder}/absent') and 'no path' in say('make', f'{folder}/d', '--meshes')
+    assert say('info', f'{folder}/none').endswith('none: no <name>_<split>_images.npz in it\n')
     assert 'absent' in say('info', f'{folder}/absent') and 'absent' in say('check', f'{folder}/absent')
     assert 'check' in say() and 'count' in say('make', f'{folder}/d', '--count', 'many')
 
@@ -199,9 +202,34 @@ def test_every_field_of_the_configuration_is_an_option_and_a_preset_sets_its_def
     assert options.config == replace(PRESETS['small'], labeled=5) and options.out == Path('runs/chair_ssr_5_0')
     options = parse_train(['d', '--category', 'chair', '--preset', 'paper', '--batch', '8', '--method', 'softras'])
     assert options.config == replace(PRESETS['paper'], batch=8, method='softras')
+    best = parse_train(['d', '--category', 'chair', '--preset', 'best'])
+    assert (best.config, best.out) == (PRESETS['best'], Path('runs/chair_best_2_0'))
     assert parse_train(['d', '--category', 'c', '--preset=paper']).config == PRESETS['paper']
     assert parse_train(['d', '--category', 'c', '--out', 'x', '--no-batch-norm', '--labeled', '0']).out == Path('x')
     for f in fields(SSRConfig): assert f.name in asdict(options.config)
+
+
+# %% nbs/16_cli.ipynb #dcb4236a
+def test_a_shorter_run_decays_earlier_unless_it_is_told_when():
+    def decays(*words): return parse_train(['d', '--category', 'c', *shlex.split(' '.join(words))]).config.decay_at
+    assert decays() == PRESETS['small'].decay_at and decays('--iterations 60') == decays('--preset best --iterations=60') == 50
+    assert decays('--iterations 60 --decay-at 9') == decays('--decay_at=9 --iterations 60') == 9
+    begun = Path(new_folder()); (begun/'config.json').write_text('{"decay_at": 7}')
+    assert decays(f'--iterations 60 --resume --out {begun}') == 7                 # longer than it began, but the same
+    [swept] = table_cases(['c'], ['ssr'], [2], [0], iterations=60)
+    assert parse_train(['d', '--category', 'c', '--iterations', '60']).config == swept.config
+
+
+# %% nbs/16_cli.ipynb #db437965
+def test_a_run_without_a_pseudo_label_says_so_and_why():
+    nothing = torch.full((3, 24), -1)
+    def told(share, gate, pseudo=nothing, **choice):
+        row = dict(share=share, gate_accuracy=gate)
+        return told_labels(SimpleNamespace(config=replace(PRESETS['small'], **choice), rows=[dict(row, gate_accuracy=float('nan')), row], pseudo=pseudo))
+    assert told(0., .9) == "pseudo-labeled: no image, as in SoftRas (SiamVP's accuracy, 0.9 at most, never reached --gate 0.98)"
+    assert 'the rule joint accepted none' in told(0., .98, rule='joint') and 'first labeling is after --cycle 100' in told(0., float('nan'))
+    assert 'all objects are labeled' in told(0., 1., torch.zeros(0, 24))
+    assert told(.25, .9, torch.arange(24).repeat(3, 1) - 18) == 'pseudo-labeled in the end: 18 of 72 images'
 
 
 # %% nbs/16_cli.ipynb #80170eb8
@@ -223,6 +251,9 @@ def test_an_interrupt_leaves_the_checkpoint_and_prints_the_command_that_resumes(
     assert again == ['ssr_train', *words, '--resume']
     done(train, *again[1:])
     assert len(Path(f'{out}/metrics.csv').read_text().splitlines()) == 4
+    early = Path(f'{folder}/early'); early.mkdir(); (early/'config.json').write_text('{}')       # stopped before its first checkpoint
+    assert resume_line(early, [*words, '--resume']).endswith('begin again: ' + shlex.join(['ssr_train', *words]))
+    check_resume(Train(folder, 'plane', PRESETS['small'], out=early, resume=True))
 
 
 # %% nbs/16_cli.ipynb #2ab9cf19
@@ -237,7 +268,9 @@ def test_training_refuses_what_it_cannot_use_and_leaves_nothing_behind():
     assert 'batch' in say(d, *base, '--batch', '1')
     assert 'labeled' in say(d, *base, '--labeled', 'two')
     assert 'method' in say(d, *base, '--method', 'magic')
-    assert 'preset' in say(d, *base, '--preset', 'huge')
+    assert "'small', 'paper', 'best'" in say(d, *base, '--preset', 'huge')
+    assert '--labeled: expected at most 5, the training objects of plane, or 0 for all of them, got 6' in say(d, *base, '--labeled', '6')
+    assert f'--resume: {out}: no run to go on with' in say(d, *base, '--resume')
     assert 'threads' in say(d, *base, '--threads', '0')
     assert 'category' in say(d)
     if not torch.cuda.is_available(): assert 'CUDA' in say(d, *base, '--device', 'cuda')
@@ -264,13 +297,16 @@ def test_a_broken_data_set_is_refused_by_every_file_s_name():
 
 # %% nbs/16_cli.ipynb #b4d155a9
 def test_a_sweep_s_wrong_choices_are_named_before_anything_is_run():
+    assert Sweep.runs != parse_train(['d', '--category', 'c']).out.parent        # its runs are its own
+    data_folder = write_data(new_folder())
     with tempfile.TemporaryDirectory() as tmp:
         for words, line in ((['--categories', 'chair', '--methods', 'luck'], "method: expected one of softras"),
                             (['--categories', 'chair', '--labeled', '1'], 'labeled: ssr needs 2'),
                             (['--categories', 'chair'], 'no data set|no such|chair'),
+                            (['--categories', 'plane', '--labeled', '2', '99'], '--labeled: expected at most 5.*got 99$'),
                             ([], '--categories')):
             shown = io.StringIO()
-            with contextlib.redirect_stderr(shown): assert sweep([f'{tmp}/none', *words, '--results', f'{tmp}/r.csv', '--runs', f'{tmp}/runs']) == 2
+            with contextlib.redirect_stderr(shown): assert sweep([data_folder, *words, '--results', f'{tmp}/r.csv', '--runs', f'{tmp}/runs']) == 2
             assert shown.getvalue().count('\n') == 1 and re.search(line, shown.getvalue()), shown.getvalue()
         assert not list(Path(tmp).iterdir())
 
@@ -342,6 +378,7 @@ def test_a_run_is_trained_evaluated_and_used_from_the_shell():
     shown = done(evaluate, run, d)
     result = json.loads(Path(f'{run}/eval_test.json').read_text())
     assert result['objects'] == 2 and f'{result["iou"]:.3f}' in shown
+    assert sorted(re.findall(r'(best|worst): object (\d) [.\d]+$', shown, re.M)) == [('best', str(result['best'][0])), ('worst', str(result['worst'][0]))]
     pixels = np.load(f'{d}/plane_test_images.npz')['arr_0'][0, 3]
     Image.fromarray(pixels.transpose(1, 2, 0)).save(f'{folder}/plane.png')
     done(predict, run, f'{folder}/plane.png', '-o', f'{folder}/plane.obj')
@@ -371,7 +408,9 @@ def test_the_benchmark_measures_what_is_there_and_says_what_is_not():
     assert len({len(line) for line in lines}) == 1                      # aligned
     assert [line.strip('| ').replace('|', ' ').split()[:6] for line in lines[2:]] == [
         ['reference', 'silhouette', '1', '20', '8', '1'], ['cpu', 'silhouette', '2', '20', '8', '1']]
-    if not torch.cuda.is_available(): assert 'triton: left out' in shown
+    if not torch.cuda.is_available():
+        assert 'triton: left out' in shown
+        assert '--backends: none left to measure (triton: no CUDA device)' in refused(bench, '--backends', 'triton')
     assert 'million fragments/s' in shown and 'peak, MB' in shown
     assert 'color' in done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --color --threads 1 2'))
     assert 'faces: expected' in refused(bench, '--faces', '21')
