@@ -295,6 +295,13 @@ def test_a_broken_data_set_is_refused_by_every_file_s_name():
     assert '3' in broken(lambda: np.savez(images, array[:3]))
 
 
+# %% nbs/16_cli.ipynb #9e94fb11
+def test_of_few_objects_each_is_listed_once():
+    ends = lambda n: best_and_worst(dict(objects=n, best=list(range(n))[::-1][:5], worst=list(range(n))[:5]))
+    assert ends(1) == dict(best=[0]) and ends(3) == dict(best=[2, 1], worst=[0])
+    assert ends(20) == dict(best=[19, 18, 17, 16, 15], worst=[0, 1, 2, 3, 4])
+
+
 # %% nbs/16_cli.ipynb #b4d155a9
 def test_a_sweep_s_wrong_choices_are_named_before_anything_is_run():
     assert Sweep.runs != parse_train(['d', '--category', 'c']).out.parent        # its runs are its own
@@ -373,7 +380,8 @@ def test_rendering_refuses_meshes_and_options_that_it_cannot_use():
 # %% nbs/16_cli.ipynb #1041b8cb
 def test_a_run_is_trained_evaluated_and_used_from_the_shell():
     folder = new_folder(); d, run = write_data(folder), f'{folder}/run'
-    assert 'best validation IoU' in done(train, d, '--category', 'plane', '--out', run, *TINY)
+    closing = done(train, d, '--category', 'plane', '--out', run, *TINY).splitlines()
+    assert 'best validation IoU' in closing[-2] and closing[-1].startswith('pseudo-labeled')
     assert {f.name for f in Path(run).iterdir()} >= {'config.json', 'metrics.csv', 'reconstructor.safetensors', 'checkpoint.pt', 'curves.png'}
     shown = done(evaluate, run, d)
     result = json.loads(Path(f'{run}/eval_test.json').read_text())
