@@ -49,7 +49,7 @@ from .evaluate import (NAMES, Report, curves_figure,
                              write_figure, write_report)
 from .mesh import (InputError, Mesh, atomic_write,
                          load_mesh, normalize, read_json, save_mesh)
-from .raster_cpu import BenchCase
+from .raster_cpu import RIVALS, BenchCase
 from .raster_cpu import bench as measure_cases
 from .reconstruct import Reconstructor
 from .render import SoftRenderer, render_views
@@ -496,10 +496,13 @@ class Predict:
       ssr_predict runs/plane_ssr_2_0 photo.jpg --mask mask.png -o plane.obj
     """
     run: Positional[Path]    # run folder, or a .safetensors file of one
-    image: Positional[File]  # of any size: with alpha, or with a mask
+    image: Positional[File]  # with alpha, or with a mask
     # mesh to write: .obj .ply .stl .off .glb
     out: Annotated[Path, arg(aliases=('-o',), metavar='FILE')]
     mask: File|None = None   # image whose bright part is the object
+    # cut a square around the object first, for it to be as large in the
+    # picture as those in training; without it, the picture as it is
+    frame: Flag = False
 
 @command('ssr_predict')
 def predict(
@@ -507,7 +510,7 @@ def predict(
 ) -> int:         # exit code
     "One image in, one mesh out."
     o = parse(Predict, words, 'ssr_predict')
-    mesh = Reconstructor.load(o.run).predict(o.image, mask=o.mask)
+    mesh = Reconstructor.load(o.run).predict(o.image, o.mask, o.frame)
     save_mesh(mesh, o.out)
     print(f'{o.out}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces')
 
@@ -598,12 +601,14 @@ class Bench:
     For example
       ssr_bench --faces 320 1280 --image-size 64 --backends reference cpu
     """
-    batch: int = 16                     # images at a time (reference: 1)
+    batch: tuple[int, ...] = (16,)      # images at a time (reference: 1)
     # of a sphere: 20, 80, 320, 1280, 5120, …
     faces: tuple[int, ...] = (320, 1280)
     image_size: tuple[int, ...] = (64,)    # pixels
-    # to compare
-    backends: tuple[Literal['reference', 'cpu', 'triton', 'pytorch3d'], ...] = ('reference', 'cpu')
+    # to compare; fragments: a list of them in plain torch
+    backends: tuple[Literal['reference', 'fragments', 'cpu', 'triton',
+                            'pytorch3d'], ...] = (
+        'reference', 'fragments', 'cpu')
     threads: tuple[int, ...] = (1,)     # of the CPU
     color: Flag = False                 # with colours, not only silhouettes
     rounds: int = 5                     # of which the median is shown
@@ -615,12 +620,11 @@ def bench_cases(
     o: Bench,
 ) -> list[BenchCase]:
     "Every combination that this machine can run; others are said."
-    for name in ('batch', 'rounds'):
-        if getattr(o, name) < 1: raise InputError(f'--{name}: at least 1')
-    absent = {}
+    if o.rounds < 1: raise InputError('--rounds: at least 1')
+    absent = dict.fromkeys(RIVALS, 'compared by silhouettes only')
+    if not o.color: absent = {}
     if not torch.cuda.is_available(): absent['triton'] = 'no CUDA device'
     if not find_spec('pytorch3d'): absent['pytorch3d'] = 'not installed'
-    elif o.color: absent['pytorch3d'] = 'compared by silhouettes only'
     absent = {b: absent[b] for b in o.backends if b in absent}
     backends = [b for b in o.backends if b not in absent]
     if not backends:
@@ -629,12 +633,13 @@ def bench_cases(
                          f'({why or "none given"})')
     for name, reason in absent.items():
         print(f'{name}: left out, {reason}')
-    if min(o.image_size + o.threads) < 1:
-        raise InputError('--image-size, --threads: at least 1')
+    if min(o.image_size + o.threads + o.batch) < 1:
+        raise InputError('--batch, --image-size, --threads: at least 1')
     task = 'color' if o.color else 'silhouette'
-    return [BenchCase(b, task, 1 if b == 'reference' else o.batch, f, s, t)
-            for s in o.image_size for f in o.faces for t in o.threads
-            for b in backends]
+    cases = [BenchCase(b, task, 1 if b == 'reference' else n, f, s, t)
+             for s in o.image_size for f in o.faces for t in o.threads
+             for n in o.batch for b in backends]
+    return list(dict.fromkeys(cases))   # the reference once
 
 @command('ssr_bench')
 def bench(

@@ -340,6 +340,19 @@ def test_prediction_refuses_images_that_it_cannot_use_and_leaves_nothing_behind(
     assert len(load_mesh(out).faces) == len(load_mesh(f'{folder}/mesh.ply').faces) == 80
 
 
+# %% nbs/16_cli.ipynb #a84d7314
+def test_a_small_object_in_a_corner_is_framed_where_it_is_asked_for():
+    folder = new_folder(); run = write_model(f'{folder}/run')
+    rgba = np.zeros((64, 64, 4), np.uint8); rgba[12:54, 20:50] = 200
+    corner = np.zeros((400, 500, 4), np.uint8); corner[10:74, 420:484] = rgba
+    for name, pixels in dict(whole=rgba, corner=corner).items(): Image.fromarray(pixels).save(f'{folder}/{name}.png')
+    def vertices(image, *words):
+        done(predict, run, f'{folder}/{image}.png', '-o', f'{folder}/{image}.obj', *words)
+        return load_mesh(f'{folder}/{image}.obj').vertices
+    whole = vertices('whole', '--frame')
+    assert vertices('corner', '--frame').equal(whole) and not vertices('corner').equal(whole)
+
+
 # %% nbs/16_cli.ipynb #87d5e9cb
 def test_a_mesh_is_drawn_from_where_it_is_asked_hard_or_soft():
     folder = new_folder(); save_mesh(make_shape('chair', torch.Generator().manual_seed(0)), f'{folder}/chair.obj')
@@ -411,16 +424,18 @@ def test_files_as_kato_et_al_name_and_pack_them_are_trained_on_by_word_or_number
 
 # %% nbs/16_cli.ipynb #ea2011bd
 def test_the_benchmark_measures_what_is_there_and_says_what_is_not():
-    shown = done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --backends reference cpu triton pytorch3d'))
+    shown = done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 3 --rounds 1 --backends reference fragments cpu triton pytorch3d'))
     lines = [line for line in shown.splitlines() if line.startswith('|')]
     assert len({len(line) for line in lines}) == 1                      # aligned
     assert [line.strip('| ').replace('|', ' ').split()[:6] for line in lines[2:]] == [
-        ['reference', 'silhouette', '1', '20', '8', '1'], ['cpu', 'silhouette', '2', '20', '8', '1']]
+        [*case, '20', '8', '1'] for case in (('reference', 'silhouette', '1'), ('fragments', 'silhouette', '2'), ('cpu', 'silhouette', '2'),
+                                             ('fragments', 'silhouette', '3'), ('cpu', 'silhouette', '3'))]
     if not torch.cuda.is_available():
         assert 'triton: left out' in shown
         assert '--backends: none left to measure (triton: no CUDA device)' in refused(bench, '--backends', 'triton')
     assert 'million fragments/s' in shown and 'peak, MB' in shown
-    assert 'color' in done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --color --threads 1 2'))
+    shown = done(bench, *shlex.split('--faces 20 --image-size 8 --batch 2 --rounds 1 --color --threads 1 2'))
+    assert 'color' in shown and 'fragments: left out, compared by silhouettes only' in shown
     assert 'faces: expected' in refused(bench, '--faces', '21')
     assert '--rounds' in refused(bench, '--rounds', '0')
 

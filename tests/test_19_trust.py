@@ -81,7 +81,8 @@ while True:
     child = os.fork()
     if not child:
         code = 9
-        try: code = train(words + ['--resume', '--out', f'run{run}'])
+        begun = Path(f'run{run}/config.json').exists()
+        try: code = train(words + ['--resume']*begun + ['--out', f'run{run}'])
         finally: os._exit(code)
     if killed >= kills:
         assert os.waitpid(child, 0)[1] == 0
