@@ -260,15 +260,6 @@ def test_a_siamvp_below_the_gate_labels_nothing():
     assert (run.pseudo >= 0).any()
 
 
-# %% nbs/13_train.ipynb #946b3791
-def test_a_rule_of_your_own_labels_in_training_too():
-    from ssr_nb.pseudo_label import RULES
-    RULES['second view'] = lambda looks: looks.similarity.argmax(-1)*0 + 1
-    try: run = fit(built_in(), built_in(count=1), replace(tiny, rule='second view'), progress=False)
-    finally: del RULES['second view']
-    assert (run.pseudo == 1).all()
-
-
 # %% nbs/13_train.ipynb #1193b4dc
 def test_with_colours_the_network_learns_them_too():
     run = Trainer(built_in(), built_in(count=1), replace(tiny, color=1.))
@@ -292,6 +283,15 @@ def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit():
     for a, b in zip(whole.model.state_dict().values(), parts.model.state_dict().values()): assert_close(a, b, atol=0, rtol=0)
     for a, b in zip(whole.siam.state_dict().values(), parts.siam.state_dict().values()): assert_close(a, b, atol=0, rtol=0)
     assert_close(whole.pseudo, parts.pseudo)
+
+
+# %% nbs/13_train.ipynb #946b3791
+def test_a_rule_of_your_own_labels_in_training_too():
+    from ssr_nb.pseudo_label import RULES
+    RULES['second view'] = lambda looks: looks.similarity.argmax(-1)*0 + 1
+    try: run = fit(built_in(), built_in(count=1), replace(tiny, rule='second view'), progress=False)
+    finally: del RULES['second view']
+    assert (run.pseudo == 1).all()
 
 
 # %% nbs/13_train.ipynb #4ae88fa6

@@ -127,7 +127,7 @@ def test_a_run_killed_at_twenty_moments_ends_with_the_bits_of_the_uninterrupted_
 def test_python_a_notebook_and_the_command_give_the_same_bits():
     import nbformat
     from nbclient import NotebookClient
-    short = dict(tiny, iterations=6)
+    short = dict(tiny, iterations=6, decay_at=5)   # as the command has it
     source = f"""
 from ssr_nb.data import load_split; from ssr_nb.train import PRESETS, fit; from dataclasses import replace; import torch
 threads = torch.get_num_threads(); torch.set_num_threads(1)
