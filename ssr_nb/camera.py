@@ -99,7 +99,7 @@ def orthographic(
 def check_floats(
     name: str,  # of the argument
     value,      # anything
-    *shape,     # sizes; a letter: any above 0; first ...: any batch
+    *shape,     # sizes; a letter: one above 0; first ...: any batch
 ):
     "InputError unless it is a finite float tensor of such a shape."
     tensor = isinstance(value, Tensor)
@@ -108,8 +108,9 @@ def check_floats(
         raise InputError(f'{name}: expected a float tensor, found {found}')
     ends = shape[1:] if shape[0] is ... else shape
     last = value.shape[-len(ends):] if shape[0] is ... else value.shape
+    size = dict(zip(ends, last))   # of each letter, the last it stands for
     if len(last) != len(ends) or not all(
-            m > 0 if isinstance(n, str) else n == m
+            0 < m == size[n] if isinstance(n, str) else n == m
             for n, m in zip(ends, last)):
         wanted = ', '.join('...' if n is ... else str(n) for n in shape)
         raise InputError(f'{name}: expected shape ({wanted}), '
