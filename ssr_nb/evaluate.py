@@ -277,6 +277,7 @@ def plot_columns(
     ax,
     runs: dict,        # name -> RunRecord
     columns: dict,     # column of metrics.csv -> (line style, its name)
+    **legend,          # where it stands, for ax.legend
 ):
     "Columns of the logs of some runs against the iteration."
     for name, run in runs.items():
@@ -286,7 +287,7 @@ def plot_columns(
                     ms=4, color=COLORS.get(name),
                     label=f'{NAMES.get(name, name)} {label}'.strip())
     ax.set_xlabel('iteration')
-    if ax.lines: ax.legend(frameon=False, fontsize=8)
+    if ax.lines: ax.legend(frameon=False, fontsize=8, **legend)
 
 # %% ../nbs/14_evaluate.ipynb #6f1b7851
 def curves_figure(
@@ -295,18 +296,18 @@ def curves_figure(
     "IoU, SiamVP's accuracy and pseudo-labels over iterations (Figure 4)."
     figure = Figure(figsize=(9, 3.3), layout='constrained')
     iou, siam, labels = figure.subplots(1, 3)
-    plot_columns(iou, runs, {'val_iou': ('.-', '')})
+    below = dict(loc='upper center', bbox_to_anchor=(.5, -.2))
+    plot_columns(iou, runs, {'val_iou': ('.-', '')}, **below)
     iou.set_title('validation 3D IoU')
     ssr = {k: r for k, r in runs.items() if r.config.get('method') == 'ssr'}
     plot_columns(siam, ssr, {'siam_accuracy': ('.-', 'batch'),
-                             'gate_accuracy': ('.:', 'labeled views')})
+                             'gate_accuracy': ('.:', 'labeled views')},
+                 **below)   # where no curve is
     siam.set(title='SiamVP answers rightly', ylim=(.45, 1.03))
     plot_columns(labels, ssr, {'share': ('.-', 'share of images'),
-                               'label_accuracy': ('.:', 'of these right')})
+                               'label_accuracy': ('.:', 'of these right')},
+                 **below)
     labels.set(title='pseudo-labels', ylim=(-.03, 1.03))
-    for ax in figure.axes:   # legends below, where no curve is
-        if ax.lines: ax.legend(frameon=False, fontsize=8, loc='upper center',
-                               bbox_to_anchor=(.5, -.2))
     return figure
 
 # %% ../nbs/14_evaluate.ipynb #3cbaadbb

@@ -6,8 +6,7 @@
 __all__ = ['RULES', 'label_by_agreement', 'label_by_confidence', 'assign', 'label_jointly', 'image_distance', 'tour_score',
            'improve_tour', 'assign_tour', 'tour_margin', 'walk_fit', 'moved_distance', 'place_by_neighbours',
            'label_by_tour', 'render_agreement', 'refine_azimuth', 'object_similarity', 'mean_similarity',
-           'label_confidence', 'Looks', 'sure_of_one_look', 'sure_of_both', 'pseudo_label', 'sample_pairs',
-           'label_quality']
+           'label_confidence', 'Looks', 'pseudo_label', 'sample_pairs', 'label_quality']
 
 # %% ../nbs/12_pseudo_label.ipynb #6f2919de
 import math
@@ -365,6 +364,11 @@ class Looks:
         _check_images('images', self.images, *['uint8']*classify)
         if not classify: _check_images('references', self.references)
 
+    @property
+    def given_threshold(self) -> tuple:   # (τ,), or () for the rule's own
+        "What a rule that has a threshold is told of it."
+        return () if self.threshold is None else (self.threshold,)
+
     def _mean(self, first):
         "Mean similarity (n, K, M) over every other angle."
         angles = [k*self.rotation for k in range(first, 2*self.rotations, 2)]
@@ -384,25 +388,16 @@ class Looks:
         return self._mean(1)
 
 # %% ../nbs/12_pseudo_label.ipynb #d08a55a5
-def sure_of_one_look(looks: Looks) -> Tensor:   # (n, K)
-    "The largest S where it is above τ, .8 unless given."
-    return label_by_confidence(looks.similarity, .8 if looks.threshold is None
-                               else looks.threshold)
-
-def sure_of_both(looks: Looks) -> Tensor:   # (n, K)
-    "S and Ŝ agree and are above τ, .5 unless given."
-    return label_by_agreement(looks.similarity, looks.rotated,
-                              .5 if looks.threshold is None
-                              else looks.threshold)
-
 RULES = {   # name -> function of Looks that gives labels (n, K); -1: none
-    'agreement': sure_of_both,
-    'confidence': sure_of_one_look,
+    'agreement': lambda looks: label_by_agreement(
+        looks.similarity, looks.rotated, *looks.given_threshold),
+    'confidence': lambda looks: label_by_confidence(
+        looks.similarity, *looks.given_threshold),
     'joint': lambda looks: label_jointly(looks.similarity, looks.rotated),
     'tour': lambda looks: label_by_tour(
         looks.similarity, looks.rotated, looks.images, looks.tour_weight,
-        looks.trust, looks.references, looks.spread),
-    'classifier': sure_of_one_look}
+        looks.trust, looks.references, looks.spread)}
+RULES['classifier'] = RULES['confidence']   # of other probabilities
 
 def pseudo_label(
     siam: SiamVP | ViewpointClassifier,
