@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['eye_from_angles', 'viewpoint_ring', 'camera_axes', 'row_products', 'look_at', 'perspective', 'orthographic',
-           'check_floats', 'check_batch', 'check_viewpoints', 'project', 'picture_size', 'project_matrix', 'matrix_eye']
+           'check_viewpoints', 'project', 'project_matrix', 'matrix_eye']
 
 # %% ../nbs/01_camera.ipynb #03d5363c
 import math
@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .mesh import InputError
+from .checks import check_batch, check_floats, image_hw
+from .core import InputError
 
 # %% ../nbs/01_camera.ipynb #5c8e1930
 def eye_from_angles(
@@ -95,45 +96,6 @@ def orthographic(
     x, y, z = vertices.unbind(-1)
     return torch.stack([x/half_width, y/half_width, z], -1)
 
-# %% ../nbs/01_camera.ipynb #83ef56f5
-def check_floats(
-    name: str,  # of the argument
-    value,      # anything
-    *shape,     # sizes; a letter: one above 0; first ...: any batch
-):
-    "InputError unless it is a finite float tensor of such a shape."
-    tensor = isinstance(value, Tensor)
-    if not tensor or not value.is_floating_point():
-        found = value.dtype if tensor else type(value).__name__
-        raise InputError(f'{name}: expected a float tensor, found {found}')
-    ends = shape[1:] if shape[0] is ... else shape
-    last = value.shape[-len(ends):] if shape[0] is ... else value.shape
-    size = dict(zip(ends, last))   # of each letter, the last it stands for
-    if len(last) != len(ends) or not all(
-            0 < m == size[n] if isinstance(n, str) else n == m
-            for n, m in zip(ends, last)):
-        wanted = ', '.join('...' if n is ... else str(n) for n in shape)
-        raise InputError(f'{name}: expected shape ({wanted}), '
-                         f'found {tuple(value.shape)}')
-    if value.device.type != 'cpu': return
-    if math.isfinite(value.detach().sum()): return
-    if bad := int((~value.detach().isfinite()).sum()):
-        raise InputError(f'{name}: expected finite numbers, '
-                         f'found {bad} NaN or Inf')
-
-def check_batch(
-    name: str,      # of the argument
-    value: Tensor,  # (*lead, ...)
-    lead: tuple,    # its batch dimensions
-    batch: tuple,   # those of what it must go with
-    other: str,     # the name of that
-):
-    "InputError unless two batches broadcast."
-    pairs = zip(reversed(lead), reversed(batch))
-    if all(m == n or 1 in (m, n) for m, n in pairs): return
-    raise InputError(f'{name}: {tuple(value.shape)} do not go with {other} '
-                     f'of batch {tuple(batch)}')
-
 # %% ../nbs/01_camera.ipynb #4b027c11
 def check_viewpoints(
     viewpoints,  # (..., 3) distance, elevation °, azimuth °
@@ -169,18 +131,6 @@ def project(
     if half_width is not None: return orthographic(seen, half_width)
     return perspective(seen, half_angle)
 
-# %% ../nbs/01_camera.ipynb #7eedd869
-def picture_size(
-    image_size,           # pixels: a whole number, or (height, width)
-) -> tuple[int, int]:     # height, width
-    "Height and width of an image. InputError unless both are from 1 on."
-    pair = isinstance(image_size, (tuple, list)) and len(image_size) == 2
-    sides = tuple(image_size) if pair else (image_size, image_size)
-    if not all(hasattr(n, '__index__') and n >= 1 for n in sides):
-        raise InputError('image_size: expected a whole number from 1 on or '
-                         f'(height, width), found {image_size!r}')
-    return sides
-
 # %% ../nbs/01_camera.ipynb #623e0942
 def project_matrix(
     vertices: Tensor,  # (..., V, 3) world
@@ -192,7 +142,7 @@ def project_matrix(
     check_floats('matrix', matrix, ..., 3, 4)
     check_batch('matrix', matrix, matrix.shape[:-2], vertices.shape[:-2],
                 'vertices')
-    height, width = picture_size(image_size)
+    height, width = image_hw(image_size)
     points = row_products(vertices, matrix[..., :3])
     points = points + matrix[..., None, :, 3]
     u, v, depth = points.unbind(-1)

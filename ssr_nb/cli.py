@@ -47,8 +47,8 @@ from .evaluate import (NAMES, Report, curves_figure,
                              evaluate_run, gallery, gallery_figure,
                              markdown_table, read_run, straight_alpha,
                              write_figure, write_report)
-from .mesh import (InputError, Mesh, atomic_write,
-                         load_mesh, normalize, read_json, save_mesh)
+from .core import InputError, atomic_write, read_json
+from .mesh import Mesh, load_mesh, normalize, save_mesh
 from .raster_cpu import RIVALS, BenchCase
 from .raster_cpu import bench as measure_cases
 from .reconstruct import Reconstructor
@@ -56,8 +56,8 @@ from .render import SoftRenderer, render_views
 from .sweep import (ABLATIONS, METHODS as SWEPT, gap_table,
                           results_table, run_name, sweep as run_sweep,
                           table_cases)
-from .train import (METHODS, PRESETS, SSRConfig, Trainer, fit,
-                          of_length, process_rank, write_text)
+from .core import write_text
+from .train import (METHODS, PRESETS, SSRConfig, Trainer, fit, of_length, process_rank)
 
 # %% ../nbs/16_cli.ipynb #cd8ae662
 BAD_FILES = {getattr(errno, name) for name in (

@@ -43,8 +43,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .camera import viewpoint_ring
-from .mesh import (InputError, Mesh, atomic_write, load_mesh, normalize,
-                         open_image, read_json)
+from .core import InputError, atomic_write, read_json
+from .mesh import Mesh, load_mesh, normalize, open_image
 from .render import render_views
 from .shapes import CATEGORIES, make_shape
 from .voxels import voxelize

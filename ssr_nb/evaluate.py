@@ -28,10 +28,12 @@ from matplotlib.figure import Figure
 from PIL import Image, features
 
 from .data import Split, load_split
-from .mesh import InputError, Mesh, atomic_write, read_json
+from .core import InputError, atomic_write, read_json
+from .mesh import Mesh
 from .reconstruct import Reconstructor, reconstruction_iou
 from .render import render_views
-from .train import COLUMNS, write_text
+from .core import write_text
+from .train import COLUMNS
 
 # %% ../nbs/14_evaluate.ipynb #9b59b953
 @dataclass(frozen=True)

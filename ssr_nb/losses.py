@@ -10,7 +10,7 @@ __all__ = ['silhouette_iou', 'silhouette_iou_loss', 'uniform_laplacian', 'laplac
 import torch
 from torch import Tensor
 
-from .mesh import InputError
+from .core import InputError
 
 # %% ../nbs/06_losses.ipynb #a8ea3312
 def silhouette_iou(

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .data import small_colors
 from .losses import silhouette_iou
-from .mesh import InputError
+from .core import InputError
 from .reconstruct import Reconstructor, evaluating
 from .render import SoftRenderer
 from .siamvp import SiamVP, ViewpointClassifier, viewpoint_similarity

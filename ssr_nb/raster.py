@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['EDGE', 'AREA', 'CHOICES', 'FRAGMENTS', 'BACKENDS', 'pixel_grid', 'edge_vectors', 'edge_distance', 'double_area',
-           'is_flat', 'barycentric', 'cutoff', 'score', 'coverage', 'drawn', 'set_aside', 'check_number', 'as_rgb',
-           'RasterOptions', 'by_pixels', 'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth',
-           'color_weights', 'holds', 'reference_nearest', 'of_nearest', 'nearest_weights', 'interpolate', 'texel_index',
-           'look_up', 'texel_centers', 'paint', 'backdrop', 'paint_nearest', 'white', 'reference_rasterize',
-           'installed', 'load', 'choose_backend', 'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette',
-           'soft_rasterize', 'nearest_face']
+           'is_flat', 'barycentric', 'cutoff', 'score', 'coverage', 'drawn', 'set_aside', 'as_rgb', 'RasterOptions',
+           'by_pixels', 'seen_score', 'reference_silhouette', 'clip_barycentric', 'depth', 'color_weights', 'holds',
+           'reference_nearest', 'of_nearest', 'nearest_weights', 'interpolate', 'texel_index', 'look_up',
+           'texel_centers', 'paint', 'backdrop', 'paint_nearest', 'white', 'reference_rasterize', 'installed', 'load',
+           'choose_backend', 'backend_function', 'check_tensor', 'dispatch', 'soft_silhouette', 'soft_rasterize',
+           'nearest_face']
 
 # %% ../nbs/02_raster.ipynb #516308cf
 import importlib
@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .camera import check_floats, picture_size
-from .mesh import InputError
+from .checks import check_floats, check_number, image_hw
+from .core import InputError
 
 # %% ../nbs/02_raster.ipynb #c5d4ce7b
 def pixel_grid(
@@ -32,8 +32,8 @@ def pixel_grid(
     **kw,     # dtype, device
 ) -> Tensor:  # (height*width, 2) pixel centres, row by row from the top left
     "Pixel centres of an image, x right and y up; the longer in [-1, 1]."
-    x, y = ((2*torch.arange(n, **kw) + 1 - n)/max(picture_size(size))
-            for n in reversed(picture_size(size)))
+    x, y = ((2*torch.arange(n, **kw) + 1 - n)/max(image_hw(size))
+            for n in reversed(image_hw(size)))
     y, x = torch.meshgrid(-y, x, indexing='ij')
     return torch.stack([x, y], -1).reshape(-1, 2)
 
@@ -149,19 +149,6 @@ CHOICES = {'distance': ('euclidean', 'barycentric', 'hard'),
            'alpha': ('prod', 'sum', 'hard'),
            'color': ('softmax', 'hard')}
 
-def check_number(
-    name: str,                # of the option
-    value,                    # anything
-    low: float = -math.inf,   # it must be larger
-    high: float = math.inf,   # and at most this
-):
-    "InputError unless a finite number in (low, high]."
-    try: fits = math.isfinite(value) and low < value <= high
-    except TypeError: fits = False
-    if not fits:
-        raise InputError(f'{name}: expected a number above {low} and at most '
-                         f'{high}, found {value!r}')
-
 def as_rgb(
     background,   # three numbers
 ) -> tuple:
@@ -194,7 +181,7 @@ class RasterOptions:
             if getattr(self, name) not in allowed:
                 raise InputError(f'{name}: expected one of {allowed}, '
                                  f'found {getattr(self, name)!r}')
-        picture_size(self.image_size)
+        image_hw(self.image_size)
         for name in ('sigma', 'gamma'):  # float32 divides by them
             check_number(name, getattr(self, name), 1e-20, 1e20)
         check_number('near', self.near, 0, 1e20)
@@ -245,7 +232,7 @@ def reference_silhouette(
     pixels = pixel_grid(o.image_size, dtype=face_vertices.dtype,
                         device=face_vertices.device)
     alpha = by_pixels(draw, pixels, set_aside(face_vertices, seen))
-    return alpha[..., 0].unflatten(-1, picture_size(o.image_size))
+    return alpha[..., 0].unflatten(-1, image_hw(o.image_size))
 
 # %% ../nbs/02_raster.ipynb #64c80c48
 def clip_barycentric(
@@ -308,7 +295,7 @@ def reference_nearest(
                         device=face_vertices.device)
     with torch.no_grad():
         face = by_pixels(draw, pixels, set_aside(face_vertices, seen))
-    return face[..., 0].unflatten(-1, picture_size(o.image_size))
+    return face[..., 0].unflatten(-1, image_hw(o.image_size))
 
 # %% ../nbs/02_raster.ipynb #8d93130a
 def of_nearest(
@@ -461,7 +448,7 @@ def reference_rasterize(
                         device=face_vertices.device)
     paints = [t for t in (face_colors, textures) if t is not None]
     image = by_pixels(draw, pixels, set_aside(face_vertices, seen), *paints)
-    return image.mT.unflatten(-1, picture_size(o.image_size))
+    return image.mT.unflatten(-1, image_hw(o.image_size))
 
 # %% ../nbs/02_raster.ipynb #72116c90
 BACKENDS = {'reference': 'raster', 'cpu': 'raster_cpu', 'triton': 'raster_gpu'}

@@ -34,8 +34,11 @@ import torch
 from numba.core import event
 from torch import Tensor
 
-from .camera import picture_size, project, viewpoint_ring
-from .mesh import InputError, icosphere
+from .checks import image_hw
+
+from .camera import project, viewpoint_ring
+from .core import InputError
+from .mesh import icosphere
 from .raster import (CHOICES, RasterOptions,
                            barycentric as barycentric_weights, cutoff,
                            edge_distance, paint_nearest, soft_rasterize,
@@ -169,7 +172,7 @@ def soft_options(
     "Options as numbers, ready for a kernel."
     pick = lambda name: CHOICES[name].index(getattr(o, name))
     reach = math.sqrt(cutoff(o.sigma, o.dist_eps))*(o.distance != 'hard')
-    height, width = map(int, picture_size(o.image_size))
+    height, width = map(int, image_hw(o.image_size))
     return Soft(height, width, f4(max(height, width)), f4(1/o.sigma),
                 f4(math.log(1/o.dist_eps - 1)), f4(reach*1.0001 + 1e-6),
                 f4(o.near), f4(o.far), pick('distance'), pick('alpha'),

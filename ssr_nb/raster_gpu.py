@@ -20,8 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .camera import picture_size
-from .mesh import InputError
+from .checks import image_hw
+from .core import InputError
 from .raster import (CHOICES, RasterOptions, cutoff, paint_nearest,
                            white)
 
@@ -93,7 +93,7 @@ def numbers(
     "Options as numbers, ready for a kernel."
     pick = lambda name: CHOICES[name].index(getattr(o, name))
     squared = cutoff(o.sigma, o.dist_eps)*(o.distance != 'hard')
-    kinds = Kinds(*map(int, picture_size(o.image_size)), texels,
+    kinds = Kinds(*map(int, image_hw(o.image_size)), texels,
                   pick('distance'), pick('alpha'), int(o.cull_backfaces))
     soft = Soft(1/o.sigma, math.log(1/o.dist_eps - 1),
                 math.sqrt(squared)*1.0001 + 1e-6, o.near, o.far,

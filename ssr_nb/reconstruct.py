@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from .data import load_image
 from .losses import (edge_corners, flatten_loss, laplacian_loss,
                            silhouette_iou_loss, uniform_laplacian)
-from .mesh import InputError, Mesh, atomic_write, icosphere
+from .core import InputError, atomic_write
+from .mesh import Mesh, icosphere
 from .render import Light, SoftRenderer
 from .voxels import voxel_iou, voxelize
 

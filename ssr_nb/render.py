@@ -15,14 +15,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .camera import (check_batch, check_floats, check_viewpoints,
-                           eye_from_angles, matrix_eye, picture_size, project,
-                           project_matrix)
-from .mesh import (InputError, Mesh, face_normals, face_vertices,
-                         vertex_normals)
-from .raster import (BACKENDS, RasterOptions, backdrop, check_number,
-                           interpolate, nearest_face, of_nearest,
-                           soft_rasterize, soft_silhouette, texel_centers)
+from .checks import check_batch, check_floats, image_hw
+
+from .camera import (check_viewpoints, eye_from_angles, matrix_eye, project,
+
+                          project_matrix)
+from .core import InputError
+from .mesh import Mesh, face_normals, face_vertices, vertex_normals
+from .checks import check_number
+from .raster import (BACKENDS, RasterOptions, backdrop, interpolate, nearest_face,
+                          of_nearest, soft_rasterize, soft_silhouette, texel_centers)
 
 _all_ = ['soft_rasterize', 'soft_silhouette']
 
@@ -201,7 +203,7 @@ class SoftRenderer:
     def _options(self, *names):
         "What a rasterizer wants to know."
         options = {name: getattr(self, name) for name in names + _SILHOUETTE}
-        size = [n*self.supersample for n in picture_size(self.image_size)]
+        size = [n*self.supersample for n in image_hw(self.image_size)]
         return options | {'image_size': tuple(size)}
 
     def silhouettes(
@@ -328,7 +330,7 @@ def _render_view(mesh, viewpoint, image_size, supersample, light, half_angle):
     "One picture (4, H, W) in [0, 1]."
     projected = project(mesh.vertices, viewpoint, half_angle)
     corners = face_vertices(projected, mesh.faces)
-    height, width = picture_size(image_size)
+    height, width = image_hw(image_size)
     ids = nearest_face(corners, image_size=(height*supersample,
                                             width*supersample))
     eye = eye_from_angles(*viewpoint)
@@ -348,7 +350,7 @@ def render_views(
     half_angle: float = 15.,  # of the camera, degrees
 ) -> Tensor:                  # (N, 4, H, W) uint8 RGBA, premultiplied
     "Crisp pictures of a mesh, as the data sets hold them."
-    picture_size(image_size)
+    image_hw(image_size)
     _check_supersample(supersample)
     views = torch.as_tensor(viewpoints, dtype=torch.float32)
     check_viewpoints(views)

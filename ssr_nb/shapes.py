@@ -21,7 +21,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
-from .mesh import InputError, Mesh, normalize
+from .core import InputError
+
+from .mesh import Mesh, normalize
 
 # %% ../nbs/08_shapes.ipynb #607bbeea
 CATEGORIES = dict(  # name -> WordNet id

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .mesh import InputError
+from .core import InputError
 
 # %% ../nbs/11_siamvp.ipynb #d659ed40
 def feature_side(

@@ -25,9 +25,9 @@ from tqdm.auto import tqdm
 from .data import load_split
 from .evaluate import (evaluate_run, gap_closed, read_evaluation,
                              read_run)
-from .mesh import InputError
-from .train import (PRESETS, OtherData, SSRConfig, fit, of_length,
-                          other_settings, write_text)
+from .core import InputError
+from .core import write_text
+from .train import OtherData, PRESETS, SSRConfig, fit, of_length, other_settings
 
 # %% ../nbs/15_sweep.ipynb #261f2ade
 TOUR = dict(rule='tour', references='all', rotations=4, siam_first=300,

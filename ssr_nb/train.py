@@ -10,8 +10,8 @@ __all__ = ['METHODS', 'RANGES', 'SMALL', 'PRESETS', 'COLUMNS', 'FORMAT', 'COUNTE
            'softras_step', 'whole_pool', 'labeled_pool', 'pseudo_pool', 'draw_objects', 'siamvp_pool', 'follow',
            'siamvp_draw', 'siamvp_losses', 'siamvp_step', 'believed', 'turned_cameras', 'relabel', 'validate',
            'advance', 'fingerprint', 'run_state', 'same_setting', 'shown', 'read_checkpoint', 'OtherData',
-           'other_settings', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_text', 'write_run',
-           'best_model', 'open_run', 'lock_run', 'fit', 'loop', 'finished']
+           'other_settings', 'check_settings', 'same_form', 'adam_form', 'misfit', 'restore', 'write_run', 'best_model',
+           'open_run', 'lock_run', 'fit', 'loop', 'finished']
 
 # %% ../nbs/13_train.ipynb #d0390f46
 import copy
@@ -37,7 +37,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .data import Split, choose_covering, choose_labeled
-from .mesh import InputError, Mesh, atomic_write
+from .core import InputError, atomic_write, write_text
+from .mesh import Mesh
 from .pseudo_label import (RULES, label_quality, pseudo_label,
                                 refine_azimuth, render_agreement,
                                 sample_pairs)
@@ -906,14 +907,6 @@ def restore(
         setattr(run, k, getattr(run, k).cpu())
 
 # %% ../nbs/13_train.ipynb #587a04c3
-def write_text(
-    path: Path,
-    text: str,
-):
-    "Replace a text file, all or nothing."
-    with atomic_write(path) as temporary:
-        Path(temporary).write_text(text, encoding='utf-8')
-
 def write_run(
     run: Trainer,
     folder: Path,   # config.json, metrics.csv, reconstructor.safetensors,

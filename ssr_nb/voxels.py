@@ -16,7 +16,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from .mesh import InputError
+from .core import InputError
 
 # %% ../nbs/07_voxels.ipynb #b0a616d4
 def grid_points(

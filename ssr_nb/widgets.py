@@ -46,8 +46,9 @@ from .camera import eye_from_angles, viewpoint_ring
 from .data import load_image, open_picture
 from .evaluate import png_bytes, straight_alpha, tinted
 from .losses import silhouette_iou_loss
-from .mesh import (InputError, Mesh, face_vertices, icosphere,
-                         load_mesh, normalize, save_mesh, vertex_normals)
+from .core import InputError
+from .mesh import (Mesh, face_vertices, icosphere, load_mesh, normalize, save_mesh,
+                          vertex_normals)
 from .reconstruct import Reconstructor
 from .render import (Light, SoftRenderer, facing_normals, render_views,
                            soft_rasterize)
@@ -1130,7 +1131,8 @@ from .camera import viewpoint_ring
 from .data import SPLITS, load_image, load_split
 from .evaluate import (COLORS, LIGHT, PALE, RunRecord, plot_columns,
                              png_bytes, read_run, tinted)
-from .mesh import InputError, Mesh
+from .core import InputError
+from .mesh import Mesh
 from .pseudo_label import label_by_agreement, label_quality
 from .reconstruct import Reconstructor
 from .render import render_views

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import hypothesis
 import numpy as np
+import pytest
 import torch
 import trimesh
 from hypothesis import strategies
 from torch.testing import assert_close
+
+from ssr_nb.core import InputError, atomic_write, read_json
 
 device = 'cuda' if torch.cuda.is_available() else 'cpu'
 square = '''

@@ -8,7 +8,9 @@ import math
 import torch
 from torch.testing import assert_close
 
-from ssr_nb.mesh import InputError, icosphere
+from ssr_nb.checks import check_floats, image_hw
+from ssr_nb.core import InputError
+from ssr_nb.mesh import icosphere
 
 device = 'cuda' if torch.cuda.is_available() else 'cpu'
 rt3 = 3**.5
@@ -146,9 +148,9 @@ def test_what_is_not_a_finite_float_tensor_of_the_right_shape_is_named():
 
 # %% nbs/01_camera.ipynb #c8946bf4
 def test_a_size_is_one_whole_number_or_two():
-    assert picture_size(64) == (64, 64) and picture_size((48, 64)) == (48, 64) == picture_size([48, 64])
+    assert image_hw(64) == (64, 64) and image_hw((48, 64)) == (48, 64) == image_hw([48, 64])
     for wrong in 0, 6.5, (4, 0), (1, 2, 3), '64', (4, -4), None:
-        with pytest.raises(InputError, match='image_size'): picture_size(wrong)
+        with pytest.raises(InputError, match='image_size'): image_hw(wrong)
 
 
 # %% nbs/01_camera.ipynb #e11c738a

@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from matplotlib.path import Path
 from torch.testing import assert_close
 
-from ssr_nb.mesh import InputError
+from ssr_nb.core import InputError
 
 corners = torch.tensor([[-.5, -.5], [.5, -.5], [0., .5]])  # (3, 2)
 triangle = torch.cat([corners, torch.full((3, 1), 2.)], -1)  # (3, 3)

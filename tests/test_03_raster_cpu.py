@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch.testing import assert_close
 
-from ssr_nb.mesh import InputError
+from ssr_nb.core import InputError
 from ssr_nb.raster import (RasterOptions, pixel_grid, reference_nearest,
                            reference_rasterize, reference_silhouette,
                            soft_rasterize, soft_silhouette)

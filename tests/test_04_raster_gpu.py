@@ -17,7 +17,8 @@ from torch.testing import assert_close
 pytest.importorskip('triton')
 
 from ssr_nb.camera import project, viewpoint_ring
-from ssr_nb.mesh import InputError, icosphere
+from ssr_nb.core import InputError
+from ssr_nb.mesh import icosphere
 from ssr_nb.raster import (RasterOptions, backend_function, reference_nearest,
                            reference_rasterize, reference_silhouette)
 
@@ -218,7 +219,8 @@ def test_a_captured_graph_draws_new_faces():
 def test_without_triton_or_a_gpu_there_is_one_clear_line():
     code = '''
 import sys, torch
-from ssr_nb.raster import InputError, soft_silhouette
+from ssr_nb.core import InputError
+from ssr_nb.raster import soft_silhouette
 for missing in True, False:
     if missing: sys.modules['triton'] = None
     else: del sys.modules['triton'], sys.modules['ssr_nb.raster_gpu']

@@ -14,7 +14,9 @@ from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 
 from ssr_nb.camera import camera_axes, eye_from_angles, project, viewpoint_ring
-from ssr_nb.mesh import InputError, Mesh, face_vertices, icosphere, load_mesh, save_mesh, vertex_normals
+from ssr_nb.core import InputError
+from ssr_nb.mesh import (Mesh, face_vertices, icosphere, load_mesh, save_mesh,
+                          vertex_normals)
 from ssr_nb.raster import interpolate, nearest_face, of_nearest, reference_nearest, reference_rasterize, reference_silhouette
 
 device = 'cuda' if torch.cuda.is_available() else 'cpu'

@@ -11,7 +11,9 @@ import torch
 from scipy.ndimage import binary_fill_holes
 from torch.testing import assert_close
 
-from ssr_nb.mesh import InputError, icosphere
+from ssr_nb.core import InputError
+
+from ssr_nb.mesh import icosphere
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)

@@ -10,7 +10,8 @@ import torch
 from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
-from ssr_nb.mesh import InputError, Mesh
+from ssr_nb.core import InputError
+from ssr_nb.mesh import Mesh
 from ssr_nb.render import render_views
 from ssr_nb.voxels import voxel_iou, voxelize
 

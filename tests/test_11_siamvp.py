@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
-from ssr_nb.mesh import InputError, Mesh, icosphere
+from ssr_nb.core import InputError
+from ssr_nb.mesh import Mesh, icosphere
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape
 

@@ -12,7 +12,8 @@ from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.data import small_colors
-from ssr_nb.mesh import InputError, icosphere
+from ssr_nb.core import InputError
+from ssr_nb.mesh import icosphere
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape

@@ -17,7 +17,8 @@ from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.data import Split
-from ssr_nb.mesh import InputError, Mesh
+from ssr_nb.core import InputError
+from ssr_nb.mesh import Mesh
 from ssr_nb.reconstruct import Reconstructor, reconstruction_iou
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape

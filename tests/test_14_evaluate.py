@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.data import Split
-from ssr_nb.mesh import InputError
+from ssr_nb.core import InputError
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.train import COLUMNS
 from ssr_nb.voxels import voxel_iou, voxelize

@@ -13,7 +13,7 @@ import torch
 from torch.testing import assert_close
 
 from ssr_nb.data import make_dataset
-from ssr_nb.mesh import InputError
+from ssr_nb.core import InputError
 from ssr_nb.train import PRESETS, SSRConfig
 
 

@@ -16,7 +16,8 @@ import traitlets
 from PIL import Image
 from torch.testing import assert_close
 from ssr_nb.camera import viewpoint_ring
-from ssr_nb.mesh import InputError, Mesh, icosphere, load_mesh, save_mesh
+from ssr_nb.core import InputError
+from ssr_nb.mesh import Mesh, icosphere, load_mesh, save_mesh
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape
@@ -308,7 +309,7 @@ from torch.testing import assert_close
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.data import load_image, load_split
 from ssr_nb.evaluate import read_run
-from ssr_nb.mesh import InputError
+from ssr_nb.core import InputError
 from ssr_nb.pseudo_label import label_by_agreement, label_quality, object_similarity
 from ssr_nb.siamvp import SiamVP, transform_images
 from ssr_nb.train import PRESETS, fit

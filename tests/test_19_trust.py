@@ -35,7 +35,8 @@ from ssr_nb.camera import viewpoint_ring
 from ssr_nb.cli import read_demo
 from ssr_nb.data import Split, check_dataset, check_record, load_array, load_image, load_split, make_dataset, read_credits, read_viewpoints
 from ssr_nb.evaluate import markdown_table, read_evaluation, read_run, runs_table
-from ssr_nb.mesh import InputError, load_mesh
+from ssr_nb.core import InputError
+from ssr_nb.mesh import load_mesh
 from ssr_nb.raster import RasterOptions
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import soft_rasterize, soft_silhouette
