@@ -147,12 +147,12 @@ def check_settings(
     if other := other_settings(trainer.config, state['config']):
         raise InputError(f'{path}: written with other settings: {other}; '
                          'repeat those of its config.json')
-    mine, found = trainer.val.category, state['category']
-    if not same_setting(found, mine):
-        named = repr_short(found).strip(chr(39))
-        raise OtherData(f'{path}: trained on {named}, the data is of {mine}')
-    mine = [fingerprint(trainer.train), fingerprint(trainer.val)]
-    if not same_setting(state['objects'], mine):
+    category = trainer.val.category
+    if not same_setting(state['category'], category):
+        named = repr_short(state['category']).strip(chr(39))
+        raise OtherData(f'{path}: trained on {named}, the data is of {category}')
+    objects = [fingerprint(trainer.train), fingerprint(trainer.val)]
+    if not same_setting(state['objects'], objects):
         raise OtherData(f'{path}: trained on other objects than the '
                         f'{len(trainer.images)} that the data now has')
     if not same_setting(state['threads'], torch.get_num_threads()):
