@@ -3,14 +3,18 @@ import multiprocessing
 import signal
 import time
 import traceback
+from collections.abc import MutableSequence
 from contextlib import ExitStack
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import torch
 
+from ..callbacks import Callback, fit
+from ..config import SSRConfig
 from ..core import InputError
 from ..data import SPLITS, load_split
-from ..train import SSRConfig, finished, fit
+from ..train import Trainer
 
 __all__ = ['BackgroundRun']
 
@@ -18,6 +22,30 @@ RUN, PAUSE, STOP = range(3)          # commands
 COMMAND, STEP, PAUSED = range(3)     # places in the shared memory
 BUSY = 'starting', 'running', 'paused'
 STATES = 'idle', *BUSY, 'stopped', 'finished', 'failed'
+
+
+class Obey(Callback):
+    "Says where a run is, waits and stops as the shared memory asks."
+    def __init__(self, shared):   # three whole numbers: command, step, paused
+        self.shared, self.ended, self.stopped = shared, False, False
+        self.parent = multiprocessing.parent_process()
+
+    def end(self, *_): self.ended = True
+
+    def gone(self) -> bool:
+        "Whether this process, or the one that started it, is being ended."
+        return self.ended or self.parent is None or not self.parent.is_alive()
+
+    def after_step(self, trainer: Trainer):
+        shared = self.shared
+        shared[STEP] = trainer.iteration
+        while shared[COMMAND] == PAUSE and not self.gone():
+            shared[PAUSED] = 1
+            time.sleep(.02)
+        shared[PAUSED] = 0
+        if shared[COMMAND] == STOP or self.gone():
+            self.stopped = True
+            trainer.stop()
 
 
 def train_in_process(
@@ -30,18 +58,9 @@ def train_in_process(
 ):
     "The whole life of the training process."
     signal.signal(signal.SIGINT, signal.SIG_IGN)   # meant for the notebook
-    ended = []
-    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
-    parent = multiprocessing.parent_process()
+    obey = Obey(shared)
+    signal.signal(signal.SIGTERM, obey.end)
     torch.set_num_threads(1)
-    def on_step(run):
-        shared[STEP] = run.iteration
-        gone = lambda: ended or not parent.is_alive()
-        while shared[COMMAND] == PAUSE and not gone():
-            shared[PAUSED] = 1
-            time.sleep(.02)
-        shared[PAUSED] = 0
-        return bool(shared[COMMAND] == STOP or gone())
     def failed(kind, error, trace) -> bool:
         if isinstance(error, InputError): report.send(('failed', str(error)))
         elif isinstance(error, Exception):
@@ -51,10 +70,11 @@ def train_in_process(
         stack.push(failed)
         train, val = (load_split(data, category, s) for s in SPLITS[:2])
         resume = (folder/'checkpoint.pt').exists()
-        run = fit(train, val, config, folder, resume, progress=False,
-                  on_step=on_step)
-        shared[STEP] = run.iteration
-        report.send(('finished' if finished(run) else 'stopped', ''))
+        trainer = fit(train, val, config, folder, resume=resume, progress=False,
+                      callbacks=[obey])
+        shared[STEP] = trainer.iteration
+        short = obey.stopped and trainer.iteration < config.iterations
+        report.send(('stopped' if short else 'finished', ''))
 
 
 class BackgroundRun:
@@ -69,8 +89,9 @@ class BackgroundRun:
         self.about = Path(data), category, config
         self.folder = Path(folder)
         self.iterations = config.iterations
-        self.process, self.ending = None, ('idle', '')
-        self.shared = [RUN, 0, 0]
+        self.process: SpawnProcess | None = None
+        self.ending = 'idle', ''     # state after the process, and why
+        self.shared: MutableSequence[int] = [RUN, 0, 0]
 
     def start(self):
         "Begin, go on after a pause, or continue what was stopped."
@@ -100,10 +121,11 @@ class BackgroundRun:
 
     def collect_exit(self) -> str:   # state
         "Read how a process that is over has ended."
+        code = self.process.exitcode if self.process else None
         try: self.ending = self.pipe.recv()
         except EOFError:
             self.ending = 'failed', ('the process ended without a word (exit '
-                                     f'code {self.process.exitcode})')
+                                     f'code {code})')
         self.process = None
         return self.ending[0]
 

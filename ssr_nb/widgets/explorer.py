@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..core import InputError
-from ..pseudo_label import label_by_agreement, label_quality
+from ..rules import label_by_agreement, label_quality
 from ..siamvp import transform_images
 from .controls import encode, on_white, picture, slider, toggle
 from .drawing import Curve, Text, draw_curves, drawing_svg
@@ -191,13 +191,13 @@ def explorer_figure(
     "The explorer as a figure, for saved notebooks."
     scene = explore(matches, state)
     figure = Figure(figsize=(9, 4.6), layout='constrained')
-    heat, rest = figure.subfigures(1, 2, width_ratios=[1, 2.2])
+    heat, rest = figure.subfigures(1, 2, width_ratios=[1, 2.2], squeeze=False)[0]
     ax = heat.subplots()
     ax.imshow(scene.heat, aspect='auto', interpolation='nearest')
     ax.plot(state.column, state.row, 's', mfc='none', mec='red', ms=9)
     ax.set(title='Ŝ' if state.tilted else 'S', xlabel='reference view',
            ylabel='image')
-    top, bottom = rest.subfigures(2, 1)
+    top, bottom = rest.subfigures(2, 1, squeeze=False)[:, 0]
     titles = (f'P(same) = {scene.p:.2f}', 'and reference',
               f'rotated: {scene.p_rotated:.2f}', 'and reference')
     for axes, pixels, title in zip(top.subplots(1, 4), scene.pairs, titles):

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..camera import eye_from_angles
 from ..core import InputError
-from ..display import straight_alpha, tinted
+from ..evaluate import straight_alpha, tinted
 from ..losses import silhouette_iou_loss
 from ..mesh import Mesh, face_vertices, icosphere, normalize, vertex_normals
-from ..meshio import load_mesh
+from ..mesh import load_mesh
 from ..render import Light, SoftRenderer, facing_normals, render_views, soft_rasterize
 from .controls import button, choice, encode, picture, read_upload, slider, toggle, upload
 from .panel import Panel, script
@@ -272,8 +272,9 @@ class MeshViewer(MeshPanel):
         "The sliders as a state."
         if not self.frozen or self.view is None:
             self.view = self.azimuth, self.elevation, self.distance
-        return Look(*self.view, self.sigma, self.gamma, self.shows,
-                    self.force, self.image_size)
+        azimuth, elevation, distance = self.view
+        return Look(azimuth, elevation, distance, self.sigma, self.gamma,
+                    self.shows, self.force, self.image_size)
 
     def show(self) -> dict[str, Any]:
         target = self.mesh if self.target is None else self.target

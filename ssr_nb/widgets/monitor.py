@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import traitlets
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..camera import viewpoint_ring
 from ..core import InputError
-from ..display import tinted
-from ..evaluate import COLORS, LIGHT, PALE, RunRecord, plot_columns, read_run
+from ..evaluate import tinted
+from ..evaluate import COLORS, LIGHT, PALE
 from ..mesh import Mesh
 from ..reconstruct import Reconstructor
 from ..render import render_views
+from ..runs import RunRecord, read_run
 from .background import BUSY, BackgroundRun
 from .controls import button, decode, encode, on_white, picture, slider
 from .panel import Panel, script
@@ -30,9 +33,23 @@ CHARTS = {   # title -> columns of metrics.csv: line style, name
     'validation 3D IoU': {'val_iou': ('.-', 'best weights are kept')},
     'SiamVP answers rightly': {'siam_accuracy': ('.-', 'batch'),
                                'gate_accuracy': ('.:', 'labeled views')},
-    'pseudo-labels': {'share': ('.-', 'coverage'),
+    'pseudo-labels': {'label_coverage': ('.-', 'coverage'),
                       'label_accuracy': ('.:', 'accuracy')}}
 INK = '#010203'    # stands for the colour of the text on the page
+
+
+def plot_log(
+    ax: Axes,
+    log: pd.DataFrame,                     # of metrics.csv
+    columns: dict[str, tuple[str, str]],   # of the log: line style, name
+):
+    "Two columns of a log against the iteration."
+    for (column, (style, name)), color in zip(
+            columns.items(), (COLORS['ssr'], COLORS['softras'])):
+        if log[column].notna().any():
+            ax.plot(log['iteration'], log[column], style, ms=4, color=color,
+                    label=name)
+    if ax.lines: ax.legend(frameon=False, fontsize=7)
 
 
 def run_figure(
@@ -46,11 +63,9 @@ def run_figure(
         else figure.add_gridspec(1, 4)
     for place, (title, columns) in enumerate(CHARTS.items()):
         ax = figure.add_subplot(grid[0, place])
-        if record: plot_columns(ax, {'': record}, columns)
-        for line, color in zip(ax.lines, (COLORS['ssr'], COLORS['softras'])):
-            line.set_color(color)
-        if ax.lines: ax.legend(frameon=False, fontsize=7)
+        if record: plot_log(ax, record.metrics, columns)
         ax.set_title(title, fontsize=9)
+        ax.set_xlabel('iteration')
         if title != 'loss': ax.set_ylim(0, None if 'IoU' in title else 1.03)
     if strip is not None:
         ax = figure.add_subplot(grid[1, :])
@@ -85,9 +100,9 @@ def load_snapshot(
     images: np.ndarray,  # (n, 4, S, S) uint8
 ) -> Snapshot:
     "Meshes of the weights in a run folder."
-    model, iou = Reconstructor.load(record.folder), record.metrics['val_iou']
+    model, log = Reconstructor.load(record.folder), record.metrics
     meshes = [tinted(model.predict(i), COLORS['ssr']) for i in images]
-    return Snapshot(int(record.metrics['iteration'][np.nanargmax(iou)]), meshes)
+    return Snapshot(int(log['iteration'][log['val_iou'].idxmax()]), meshes)
 
 
 def chosen_snapshots(
@@ -137,9 +152,8 @@ def run_text(
     parts = [state.capitalize()]
     if record:
         done = max(iteration, record.iterations)
-        iou = record.metrics['val_iou']
-        parts += [f'iteration {done} of {record.config.get("iterations")}',
-                  f'best validation IoU {np.nanmax(iou):.3f}']
+        parts += [f'iteration {done} of {record.config.iterations}',
+                  f'best validation IoU {record.metrics["val_iou"].max():.3f}']
     if snapshots: parts.append('meshes of iterations ' + ', '.join(
         str(s.iteration) for s in snapshots))
     return '; '.join(parts) + '.'
@@ -204,7 +218,7 @@ class TrainingMonitor(Panel):
         "Of STATES; a run of another process is watched until it is done."
         if self.run: return self.run.state
         if not self.record: return 'watched'
-        goal = self.record.config.get('iterations', 0)
+        goal = self.record.config.iterations
         return 'finished' if self.record.iterations >= goal else 'watched'
 
     def closed(self, state: str) -> list[str]:

@@ -18,15 +18,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..core import InputError
-from ..display import figure_png
+from ..evaluate import png_bytes as figure_png
 from .controls import decode, tagged
 
 __all__ = ['Panel', 'script']
 
 STATIC = Path(__file__).with_name('static')
-_IMPORT = re.compile(r"^import\s*\{[^}]*\}\s*from\s*'\./(\w+)\.js';\n", re.M)
+_IMPORT = re.compile(r"^import\s*\{[^}]*\}\s*from\s*'\./(\w+)\.js';\n", re.MULTILINE)
 _EXPORT = re.compile(r'^export (?:default .*;\n|(?=async |function |class |const ))',
-                     re.M)
+                     re.MULTILINE)
 
 
 def script(

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from ..camera import viewpoint_ring
-from ..pseudo_label import label_by_agreement
 from ..render import render_views
+from ..rules import label_by_agreement
 from ..shapes import make_shape
 from ..siamvp import SiamVP, siamvp_loss, viewpoint_similarity
 
