@@ -94,8 +94,8 @@ def test_every_column_of_the_log_has_its_line():
         record = read_run(f'{tmp}/run')
     axes = run_figure(record).axes
     assert [len(ax.lines) for ax in axes] == [2, 1, 2, 2]
-    assert_close(axes[0].lines[1].get_ydata(), record.metrics['siam_loss'])
-    assert_close(axes[3].lines[0].get_ydata(), record.metrics['label_coverage'])
+    assert_close(axes[0].lines[1].get_ydata(), record.metrics['siam_loss'].to_numpy())
+    assert_close(axes[3].lines[0].get_ydata(), record.metrics['label_coverage'].to_numpy())
     svg = figure_svg(lambda: run_figure(record), 'a <run>')
     assert svg.startswith('<svg role="img" aria-label="a &lt;run&gt;"') and 'pseudo-labels</text>' in svg
     assert 'currentColor' in svg and '#010203' not in svg
