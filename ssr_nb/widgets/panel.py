@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import anywidget
@@ -153,20 +154,20 @@ class Panel(MessageMixin):
         height = max(w*len(pixels)/pixels.shape[1]
                      for w, (_, pixels) in zip(widths, shown))
         figure = Figure(
-            figsize=(sum(widths)/90, height/90 + .6 + .3*len(self.legend)),
+            figsize=(sum(widths)/90, height/90 + .7 + .7*bool(self.legend)),
             layout='constrained', facecolor='white')
         axes = figure.subplots(1, len(shown), squeeze=False, width_ratios=widths)
         for ax, (about, pixels) in zip(axes[0], shown):
             ax.imshow(pixels, cmap='gray', vmin=0, vmax=255)
             ax.set_title(about['label'], fontsize=9)
             ax.axis('off')
-        for group in self.legend:
-            patches = [Patch(facecolor=color, edgecolor='.6', label=meaning)
-                       for color, meaning in group['items']]
-            figure.legend(handles=patches, title=group['title'], ncols=3,
-                          loc='outside upper center', fontsize=8,
-                          title_fontsize=8, frameon=False, alignment='left')
-        figure.supxlabel(self.caption, fontsize=9)
+        patches = [Patch(facecolor=color, edgecolor='.6',
+                         label=f'{group["title"]}: {meaning}')
+                   for group in self.legend for color, meaning in group['items']]
+        if patches:
+            figure.legend(handles=patches, ncols=len(self.legend), fontsize=8,
+                          loc='outside upper center', frameon=False)
+        figure.supxlabel(fill(self.caption, sum(widths)//6), fontsize=9)
         return figure
 
     def _repr_mimebundle_(self, **kwargs):
