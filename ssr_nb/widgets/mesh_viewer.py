@@ -261,7 +261,7 @@ class MeshViewer(MeshPanel):
         self.view: tuple[float, float, float] | None = None
         super().__init__(**state)
         self.hint = ('Drag the mesh to turn it; move sigma and watch the soft '
-                     'image beside it, which is all that a network is taught by.')
+                     'image beside it, the only thing that a loss sees.')
         self.glossary = {
             'sigma': 'blur of edges: at a distance of √sigma from an edge a face '
                      'covers a pixel by 27 % (the image is 2 wide)',

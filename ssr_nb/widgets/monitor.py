@@ -187,8 +187,8 @@ class TrainingMonitor(Panel):
         self.glossary = {
             'gate': 'SiamVP labels images only while its accuracy on labeled views '
                     'is high enough',
-            'coverage': 'how many unlabeled images have a pseudo-label; accuracy: '
-                        'how many of these are right'}
+            'coverage': 'how many unlabeled images have a pseudo-label',
+            'accuracy': 'how many of these pseudo-labels are right'}
 
     def look(self) -> bool:   # whether there was anything new
         "Read the folder if it has changed; remember new meshes."

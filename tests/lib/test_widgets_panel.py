@@ -1,6 +1,7 @@
 "The shell of widgets: controls, pictures, messages, and front ends joined from modules."
 import base64
 import io
+import json
 import math
 import re
 import subprocess
@@ -169,3 +170,12 @@ def test_without_the_extra_one_line_says_what_to_install():
 def test_front_ends_are_installed_with_the_package(root):
     text = ''.join((root/name).read_text() for name in ('setup.py', 'pyproject.toml') if (root/name).exists())
     assert 'static/*' in text
+
+
+def test_the_saved_chapter_has_pictures_instead_of_state(root):
+    path = root/'nbs'/'C_hands_on.ipynb'
+    chapter = json.loads(path.read_text())
+    shown = [output['data'] for cell in chapter['cells'] for output in cell.get('outputs', []) if 'data' in output]
+    widgets = [data for data in shown if 'application/vnd.jupyter.widget-view+json' in data]
+    assert len(widgets) == 6 and all('image/png' in data for data in widgets)
+    assert 'widgets' not in chapter['metadata'] and path.stat().st_size < 1e6 and len(chapter['cells']) <= 60
