@@ -62,6 +62,14 @@ def test_the_wheel_changes_the_distance_of_a_mesh_with_the_focus_and_home_goes_b
 def test_no_panel_is_wider_than_its_page(widgets, width):
     size = widgets.page.viewport_size
     widgets.page.set_viewport_size({'width': width, 'height': 900})
-    OVER = """panels => panels.map(panel => [panel.scrollWidth, panel.clientWidth])"""
-    for inside, room in widgets.page.get_by_test_id('panel').evaluate_all(OVER): assert inside <= room + 1, (inside, room)
+    TOO_WIDE = """panels => panels.filter(panel => {
+  const edge = panel.closest('.jp-NotebookPanel').getBoundingClientRect().right;
+  return [...panel.querySelectorAll('*')].some(part => part.getBoundingClientRect().right > edge);
+}).map(panel => panel.textContent)"""
+    panels = widgets.page.get_by_test_id('panel')
+    assert panels.count() == 6
+    expect(lambda: panels.evaluate_all(TOO_WIDE), [])   # once the page is laid out
+    panels.first.evaluate('panel => panel.insertAdjacentHTML("beforeend", "<i id=wide style=\'display: block; width: 3000px\'></i>")')
+    assert len(panels.evaluate_all(TOO_WIDE)) == 1      # it would be noticed
+    widgets.page.evaluate('() => document.getElementById("wide").remove()')
     widgets.page.set_viewport_size(size)
