@@ -172,6 +172,7 @@ class MeshPanel(Panel):
     solid = picture('mesh')  # rendered by Python, without WebGL only
     webgl = traitlets.Bool(True).tag(sync=True, state=True)
     light = traitlets.Dict(asdict(Light())).tag(sync=True)
+    mirrored = traitlets.Bool(False).tag(sync=True)  # as an eye sees it
     vertices = traitlets.Bytes().tag(sync=True)  # (V, 3) float32
     faces = traitlets.Bytes().tag(sync=True)     # (F, 3) uint32
     colors = traitlets.Bytes().tag(sync=True)    # (V, 3) float32
@@ -187,8 +188,10 @@ class MeshPanel(Panel):
     def solid_picture(self, samples: int = 1) -> bytes:
         "The mesh as the browser shows it, but for the arrows."
         view = torch.tensor([[self.distance, self.elevation, self.azimuth]])
-        rgba = render_views(self.held, view, 192, samples).numpy()[0]
-        return encode(straight_alpha(rgba).transpose(1, 2, 0))
+        rgba = straight_alpha(render_views(
+            self.held, view, 192, samples, Light(**self.light)).numpy()[0])
+        columns = slice(None, None, -1) if self.mirrored else slice(None)
+        return encode(np.ascontiguousarray(rgba.transpose(1, 2, 0)[:, columns]))
 
     def stills(self) -> dict[str, bytes]:
         return super().stills() | {'solid': self.solid_picture(samples=4)}
