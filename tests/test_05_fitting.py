@@ -2,13 +2,12 @@
 import pytest
 
 from ssr_nb.losses import (
-    cross, edge_corners, flatten_loss, laplacian_loss, silhouette_iou,
+    _cross, edge_quads, flatten_loss, laplacian_loss, silhouette_iou,
     silhouette_iou_loss, uniform_laplacian,
 )
 
 # %% nbs/05_fitting.ipynb #915c51c4
 import math
-import time
 
 import pytest
 import torch
@@ -150,29 +149,29 @@ def test_a_vertex_in_no_face_feels_nothing():
 # %% nbs/05_fitting.ipynb #bbd2e5af
 def test_a_closed_mesh_has_three_edges_for_every_two_faces():
     sphere = icosphere(2)
-    corners = edge_corners(sphere.faces)
-    assert len(corners) == 3*len(sphere.faces)//2
-    assert all(len(set(edge)) == 4 for edge in corners.tolist())
+    quads = edge_quads(sphere.faces)
+    assert len(quads) == 3*len(sphere.faces)//2
+    assert all(len(set(edge)) == 4 for edge in quads.tolist())
 
 
 # %% nbs/05_fitting.ipynb #6a6aff88
 def test_boundary_edges_and_edges_of_three_faces_carry_no_angle():
     book = torch.tensor([[0, 1, 2], [0, 1, 3], [0, 1, 4]])
-    assert edge_corners(book).shape == (0, 4)
-    assert edge_corners(book[:2]).tolist() == [[0, 1, 2, 3]]
+    assert edge_quads(book).shape == (0, 4)
+    assert edge_quads(book[:2]).tolist() == [[0, 1, 2, 3]]
 
 
 # %% nbs/05_fitting.ipynb #2fb0a84c
 def test_the_cross_product_is_torch_s():
     p, q = torch.randn(2, 3, 4, 5, generator=generator())
-    assert_close(cross(p, q), torch.linalg.cross(p, q, dim=0))
+    assert_close(_cross(p, q), torch.linalg.cross(p, q, dim=0))
 
 
 # %% nbs/05_fitting.ipynb #09aa218a
 def test_a_flat_hinge_costs_0_a_right_angle_1_a_closed_book_4():
-    corners = edge_corners(hinge_faces)
+    quads = edge_quads(hinge_faces)
     for angle, cost in [(math.pi, 0), (math.pi/2, 1), (math.pi/3, 2.25), (0, 4)]:
-        loss = flatten_loss(hinge(angle)[None], corners)
+        loss = flatten_loss(hinge(angle)[None], quads)
         assert_close(loss, torch.tensor(float(cost), dtype=torch.float64))
 
 
@@ -182,7 +181,7 @@ def test_a_cube_costs_1_for_each_of_its_twelve_edges():
               [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
     faces = torch.tensor([[[a, b, c], [a, c, d]] for a, b, c, d in square])
     cube = torch.cartesian_prod(*3*[torch.tensor([0., 1.])])[None]
-    loss = flatten_loss(cube, edge_corners(faces.view(-1, 3)))
+    loss = flatten_loss(cube, edge_quads(faces.view(-1, 3)))
     assert_close(loss, torch.tensor(12.))
 
 
@@ -191,9 +190,9 @@ def test_winding_does_not_matter_and_neither_does_size():
     vertices, faces = bumpy_sphere()
     some = faces.clone()
     some[::3] = some[::3].flip(1)
-    loss = flatten_loss(vertices, edge_corners(faces))
-    assert_close(flatten_loss(vertices, edge_corners(some)), loss)
-    assert_close(flatten_loss(.01*vertices, edge_corners(faces)), loss)
+    loss = flatten_loss(vertices, edge_quads(faces))
+    assert_close(flatten_loss(vertices, edge_quads(some)), loss)
+    assert_close(flatten_loss(.01*vertices, edge_quads(faces)), loss)
 
 
 # %% nbs/05_fitting.ipynb #bdfcd093
@@ -203,45 +202,45 @@ def test_moving_or_turning_the_mesh_changes_neither_smoothness_loss():
                                           generator=generator()))
     moved = vertices @ turn + torch.tensor([3., -2, 1])
     laplacian = uniform_laplacian(faces, vertices.shape[1]).double()
-    corners = edge_corners(faces)
+    quads = edge_quads(faces)
     assert_close(laplacian_loss(moved, laplacian),
                  laplacian_loss(vertices, laplacian))
-    assert_close(flatten_loss(moved, corners), flatten_loss(vertices, corners))
+    assert_close(flatten_loss(moved, quads), flatten_loss(vertices, quads))
 
 
 # %% nbs/05_fitting.ipynb #088c07b5
 def test_a_batch_is_the_mean_of_its_meshes_one_by_one():
     vertices, faces = bumpy_sphere(batch=3)
     laplacian = uniform_laplacian(faces, vertices.shape[1]).double()
-    corners = edge_corners(faces)
+    quads = edge_quads(faces)
     assert_close(laplacian_loss(vertices, laplacian), torch.stack(
         [laplacian_loss(mesh[None], laplacian) for mesh in vertices]).mean())
-    assert_close(flatten_loss(vertices, corners), torch.stack(
-        [flatten_loss(mesh[None], corners) for mesh in vertices]).mean())
+    assert_close(flatten_loss(vertices, quads), torch.stack(
+        [flatten_loss(mesh[None], quads) for mesh in vertices]).mean())
 
 
 # %% nbs/05_fitting.ipynb #e83c895f
 def test_gradient_of_the_flatten_loss_is_exact():
     vertices, faces = bumpy_sphere(level=0)
-    corners = edge_corners(faces)
+    quads = edge_quads(faces)
     vertices.requires_grad_()
-    assert gradcheck(lambda v: flatten_loss(v, corners), vertices)
+    assert gradcheck(lambda v: flatten_loss(v, quads), vertices)
 
 
 # %% nbs/05_fitting.ipynb #cbb5c5dd
 def test_the_edges_of_a_face_without_area_cost_nothing():
     flat = hinge(math.pi/2)
     flat[3] = flat[0]
-    assert flatten_loss(flat[None], edge_corners(hinge_faces)) == 0
+    assert flatten_loss(flat[None], edge_quads(hinge_faces)) == 0
 
 
 # %% nbs/05_fitting.ipynb #189c645f
 def test_faces_however_small_give_finite_gradients_of_moderate_size():
     vertices, faces = bumpy_sphere(dtype=torch.float32)
-    corners = edge_corners(faces)
+    quads = edge_quads(faces)
     for size in torch.logspace(0, -12, 60):
         tiny = (size*vertices).requires_grad_()
-        flatten_loss(tiny, corners).backward()
+        flatten_loss(tiny, quads).backward()
         assert tiny.grad.isfinite().all() and tiny.grad.abs().max() < 1e5
 
 
@@ -251,21 +250,21 @@ def test_faces_without_area_give_finite_gradients():
     vertices[0, faces[0, 0]] = vertices[0, faces[0, 1]]      # an edge of length 0
     vertices[1] = 0                                          # a mesh of size 0
     vertices.requires_grad_()
-    loss = flatten_loss(vertices, edge_corners(faces))
+    loss = flatten_loss(vertices, edge_quads(faces))
     loss.backward()
     assert loss.isfinite() and vertices.grad.isfinite().all()
     assert vertices.grad[0].abs().sum() > 0 and vertices.grad[1].abs().sum() == 0
 
 
 # %% nbs/05_fitting.ipynb #8d346b32
-def test_the_laplacian_shrinks_a_sphere_and_flattening_has_no_wish_to():
+def test_the_laplacian_shrinks_a_sphere_and_flattening_does_not():
     sphere = icosphere(2)
     laplacian = uniform_laplacian(sphere.faces, len(sphere.vertices))
-    corners, outwards = edge_corners(sphere.faces), []
+    quads, outwards = edge_quads(sphere.faces), []
     for loss in (lambda v: laplacian_loss(v, laplacian),
-                 lambda v: flatten_loss(v, corners)):
+                 lambda v: flatten_loss(v, quads)):
         vertices = sphere.vertices[None].double().requires_grad_()
         loss(vertices).backward()
-        push, vertices = -vertices.grad, vertices.detach()
-        outwards.append((push*vertices).sum()/push.norm(dim=-1).sum())
+        direction, vertices = -vertices.grad, vertices.detach()
+        outwards.append((direction*vertices).sum()/direction.norm(dim=-1).sum())
     assert outwards[0] < -.05 and abs(outwards[1]) < 1e-9

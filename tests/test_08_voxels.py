@@ -16,7 +16,6 @@ from scipy.ndimage import binary_fill_holes
 from torch.testing import assert_close
 
 from ssr_nb.core import InputError
-
 from ssr_nb.mesh import icosphere
 
 def generator(seed=0):
