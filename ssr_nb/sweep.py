@@ -3,6 +3,7 @@
 Each finished run is a line of one results file; a line that is there is not
 run again, and a run that was stopped goes on from its checkpoint.
 """
+import math
 import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -129,7 +130,7 @@ def run_case(
     case: Case,
     data: str,         # folder of a data set
     runs: str,         # folder of run folders
-) -> dict[str, Any]:   # a line of the results, keys RESULTS
+) -> tuple[dict[str, Any], pd.DataFrame]:   # a line of the results, its curves
     "Train, or go on, and score; a run that is there is not repeated."
     torch.set_num_threads(1)
     folder = Path(runs)/case.name
@@ -143,17 +144,9 @@ def run_case(
                  test_iou=test['iou'], best_at=trainer.best_iteration,
                  seconds=trainer.seconds)
     if case.config.rule is not None: found |= label_errors(trainer.labels.pseudo)
-    return {name: found.get(name, float('nan')) for name in RESULTS}
-
-
-def run_curves(
-    case: Case,
-    runs: str | Path,   # folder of run folders
-) -> pd.DataFrame:      # columns of tables.CURVES
-    "A run's validations."
-    log = read_run(Path(runs)/case.name).metrics
-    columns = [name for name in CURVES if name not in CURVE_KEY]
-    return log[columns].assign(**dict(zip(CURVE_KEY, case.key)))
+    curves = pd.DataFrame(trainer.log)[[c for c in CURVES if c not in CURVE_KEY]]
+    return ({name: found.get(name, math.nan) for name in RESULTS},
+            curves.assign(**dict(zip(CURVE_KEY, case.key))))
 
 
 def check_folder(
@@ -171,7 +164,7 @@ def check_folder(
 
 
 # -------------------------------------------------------------- many runs --
-Outcome = tuple[Case, dict[str, Any] | Exception]
+Outcome = tuple[Case, tuple[dict[str, Any], pd.DataFrame] | Exception]
 _OF_ONE_RUN = InputError, OSError   # what does not stop the other runs
 
 
@@ -274,9 +267,10 @@ def sweep(
         for case, outcome in found:
             if isinstance(outcome, Exception): failed[case.name] = outcome
             else:
-                keep_results(results, [outcome], run_curves(case, runs))
+                row, curves = outcome
+                keep_results(results, [row], curves)
                 bar.set_postfix_str(f'{case.category} {case.method} '
-                                    f'{outcome["test_iou"]:.3f}')
+                                    f'{row["test_iou"]:.3f}')
             bar.update()
     rows = _rows_of(cases, results)   # another sweep may have filled some
     done = set(rows[KEY].itertuples(index=False, name=None))

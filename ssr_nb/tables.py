@@ -6,7 +6,6 @@ a frame, and the tables below are made of such frames.
 import csv
 import io
 import math
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -137,10 +136,15 @@ def check_results(
     if path.is_dir(): raise InputError(f'{path}: is a folder, not a file')
     read_results(path)
     read_curves(path)
-    folder = path.absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise InputError(f'{folder}: cannot be written to')
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    try: _lock_path(path).touch()
+    except OSError as error:
+        raise InputError(f'{path}: cannot be written there '
+                         f'({error.strerror or error})') from None
+
+
+def _lock_path(results: Path) -> Path:
+    return results.with_name(f'.{results.name}.lock')
 
 
 def keep_results(
@@ -157,7 +161,7 @@ def keep_results(
     path = Path(path)
     path.absolute().parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(path.with_name(f'.{path.name}.lock'), timeout=60):
+        with FileLock(_lock_path(path), timeout=60):
             mine = pd.DataFrame(list(rows), columns=list(RESULTS), dtype=object)
             if curves is not None:
                 _write_csv(curves_path(path), _merged(

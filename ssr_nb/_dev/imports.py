@@ -35,7 +35,7 @@ ROOMS = [line.split() for line in '''
     runs
     callbacks
     evaluate
-    tables
+    tables  figures
     report
     sweep
     widgets

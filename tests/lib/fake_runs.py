@@ -51,10 +51,10 @@ def write_run(folder, rule=PRESETS['small'].rule, seed=0, rows=3, category='plan
     return folder
 
 
-def write_data(folder, n=3, category='plane'):
-    "A test split on disk."
-    split = box_split(n, category=category)
+def write_data(folder, n=3, category='plane', objects=None, split='test'):
+    "A split on disk, of boxes or of given objects."
+    found = objects or box_split(n, category=category)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    np.savez(Path(folder)/f'{category}_test_images.npz', split.images)
-    np.savez(Path(folder)/f'{category}_test_voxels.npz', split.voxels)
-    return split
+    for kind in ('images', 'voxels'):
+        np.savez(Path(folder)/f'{category}_{split}_{kind}.npz', getattr(found, kind))
+    return found

@@ -68,7 +68,7 @@ def test_no_file_yet_is_a_table_without_rows(tmp_path):
 
 def test_two_processes_that_fill_one_file_keep_all_lines(tmp_path):
     path = tmp_path/'results.csv'
-    context = multiprocessing.get_context('spawn')
+    context = multiprocessing.get_context('fork')
     two = [context.Process(target=keep_some, args=(path, start, 12)) for start in (0, 12)]
     for process in two: process.start()
     for process in two: process.join()
