@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image, features
 
 from .core import atomic_write
@@ -137,8 +138,8 @@ def gallery_figure(
     "Truth and meshes from the input's viewpoint and a novel one (Figure 5)."
     names = list(rows[0].renders)
     figure = Figure(figsize=(2.9*len(names), 1.5*len(rows) + .4),
-                    layout='constrained')
-    figure.get_layout_engine().set(w_pad=0, h_pad=0, wspace=0, hspace=0)
+                    layout=ConstrainedLayoutEngine(w_pad=0, h_pad=0, wspace=0,
+                                                   hspace=0))
     axes = figure.subplots(len(rows), 2*len(names), squeeze=False)
     for line, row in zip(axes, rows):
         other = (row.view + novel) % len(row.renders['truth'])
