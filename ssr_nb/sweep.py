@@ -8,6 +8,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,7 @@ def check_folder(
 # -------------------------------------------------------------- many runs --
 Outcome = tuple[Case, tuple[dict[str, Any], pd.DataFrame] | Exception]
 _OF_ONE_RUN = InputError, OSError   # what does not stop the other runs
+_DIED = 'its process was killed; was there enough memory?'
 
 
 def local_results(
@@ -187,6 +189,8 @@ def local_results(
             for done in as_completed(waiting):
                 try: yield waiting[done], done.result()
                 except _OF_ONE_RUN as error: yield waiting[done], error
+                except BrokenProcessPool:   # and with it all that wait
+                    yield waiting[done], InputError(_DIED)
         finally: pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -220,6 +224,9 @@ def ray_results(
                 if not isinstance(failed.cause, _OF_ONE_RUN):
                     raise failed.cause from None
                 yield case, failed.cause
+            except (ray.exceptions.WorkerCrashedError,
+                    ray.exceptions.OutOfMemoryError):
+                yield case, InputError(_DIED)
     finally: ray.shutdown()
 
 

@@ -137,7 +137,10 @@ def check_results(
     read_results(path)
     read_curves(path)
     path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    try: _lock_path(path).touch()
+    lock = _lock_path(path)
+    if lock.is_symlink() or lock.exists() and not lock.is_file():
+        raise InputError(f'{lock}: expected a file or nothing, to lock {path.name}')
+    try: lock.touch()
     except OSError as error:
         raise InputError(f'{path}: cannot be written there '
                          f'({error.strerror or error})') from None

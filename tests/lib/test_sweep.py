@@ -1,4 +1,5 @@
-import multiprocessing
+import errno
+import os
 import socket
 import threading
 from dataclasses import replace
@@ -120,19 +121,18 @@ def test_a_prolonged_run_gets_the_score_of_its_new_weights(data, tmp_path):
     assert rows.loc[1, 'test_iou'] == pytest.approx(now, abs=1e-4) != rows.loc[0, 'test_iou']
 
 
-def fill(results, method, data, folder):   # of a second process
-    run(small_cases(method, seeds=[0, 1]), data, Path(folder), results=results)
+def test_two_sweeps_on_one_results_file_keep_all_rows(data, tmp_path, monkeypatch):
+    from ssr_nb import sweep as module
+    results = tmp_path/'results.csv'
 
-
-@pytest.mark.slow
-def test_two_sweeps_on_one_results_file_keep_all_rows(data, tmp_path):
-    results, context = tmp_path/'results.csv', multiprocessing.get_context('spawn')
-    sweeps = [context.Process(target=fill, args=(results, method, data, tmp_path/method))
-              for method in ('softras', 'oracle')]
-    for each in sweeps: each.start()
-    for each in sweeps: each.join()
-    assert [each.exitcode for each in sweeps] == [0, 0]
-    assert sorted(read_results(results)[['method', 'seed']].values.tolist()) == [
+    def slow(case, data, runs):   # meanwhile another sweep fills its rows
+        monkeypatch.setattr(module, 'run_case', run_case)
+        other = run(small_cases('oracle', seeds=[0, 1]), data, tmp_path/'other', results=results)
+        assert len(other) == 2
+        return run_case(case, data, runs)
+    monkeypatch.setattr(module, 'run_case', slow)
+    assert len(run(small_cases('softras', seeds=[0, 1]), data, tmp_path, results=results)) == 2
+    assert read_results(results)[['method', 'seed']].values.tolist() == [
         ['oracle', 0], ['oracle', 1], ['softras', 0], ['softras', 1]]
     assert len(read_curves(results)) == 8
 
@@ -197,6 +197,25 @@ def test_an_error_of_the_program_itself_stops_the_sweep(data, tmp_path, monkeypa
     def broken(case, data, runs): raise ZeroDivisionError
     monkeypatch.setattr(module, 'run_case', broken)
     with pytest.raises(ZeroDivisionError): run(small_cases('softras'), data, tmp_path)
+
+
+def test_a_full_disk_loses_no_run(data, tmp_path, monkeypatch):
+    from ssr_nb import sweep as module
+    from ssr_nb import tables
+    cases = small_cases('softras', 'oracle')
+    def full(path, text): raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, 'write_text', full)
+        with pytest.raises(OSError, match='No space left'): run(cases, data, tmp_path)
+    assert len(read_results(tmp_path/'results.csv')) == 0
+    trained, fit = [], module.fit
+    def counted(train, val, config, folder, **more):
+        before = folder.exists()
+        trained.append((folder.name, before))
+        return fit(train, val, config, folder, **more)
+    monkeypatch.setattr(module, 'fit', counted)
+    assert len(run(cases, data, tmp_path)) == 2
+    assert trained == [('plane_softras_2_0', True), ('plane_oracle_2_0', False)]
 
 
 def test_a_damaged_folder_is_left_to_its_own_turn(tmp_path):
@@ -291,6 +310,20 @@ def test_a_table_is_filled_by_a_ray_cluster_of_which_a_worker_is_killed(
     assert failure.value.rows.drop(columns='seconds').equals(alone.drop(columns='seconds'))
     # it went on, it did not begin again
     assert len(killed) == 1 and seen == sorted(seen) and seen[-1] > killed[0], (killed, seen)
+
+
+class Deadly(str):
+    "A category that ends the process which receives it."
+    def __reduce__(self): return os._exit, (9,)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_told_in_one_line_and_finished_runs_stay(data, tmp_path):
+    first, second = small_cases('softras', 'oracle')
+    rows = run([first], data, tmp_path)
+    with pytest.raises(FailedRuns, match='plane_oracle_2_0: its process was killed') as failure:
+        run([first, replace(second, category=Deadly('plane'))], data, tmp_path, processes=1)
+    assert failure.value.rows.equals(rows)
 
 
 def test_without_ray_one_line_says_how_to_get_it(data, tmp_path, monkeypatch):

@@ -135,6 +135,14 @@ def test_a_folder_is_no_results_file(tmp_path):
     with pytest.raises(InputError): read_results(tmp_path)
 
 
+def test_a_lock_that_is_a_link_is_refused_and_what_it_points_to_stays(tmp_path):
+    other = tmp_path/'other'
+    (tmp_path/'.results.csv.lock').symlink_to(other)
+    with pytest.raises(InputError, match='expected a file or nothing'):
+        check_results(tmp_path/'results.csv')
+    assert not other.exists()
+
+
 # ---------------------------------------------------------------- markdown --
 def test_markdown_shows_what_is_there_and_a_dash_for_what_is_not():
     rows = [dict(run='a|b', iou=.5, share=None), dict(run='<c>', iou=float('nan'), objects=3)]
