@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,9 +31,9 @@ _OTHER = '#8a8f98'   # of a mesh whose method has no colour of its own
 
 def figure_theme(
     ink: str | None = None,    # colour of text and axes; none: matplotlib's
-) -> dict[str, object]:        # for matplotlib.rc_context
+) -> dict[Any, Any]:           # for matplotlib.rc_context
     "A figure without background, for a page of light or of dark colours."
-    theme: dict[str, object] = {
+    theme: dict[Any, Any] = {
         'figure.facecolor': 'none', 'axes.facecolor': 'none',
         'savefig.facecolor': 'none', 'font.size': 9, 'text.parse_math': False,
         'axes.spines.top': False, 'axes.spines.right': False}

@@ -209,11 +209,12 @@ def ray_results(
     except ImportError:
         raise InputError("ray: not installed; pip install 'ssr_nb[ray]', or "
                          'leave --ray away to run on this machine') from None
-    where = {} if address == 'local' else dict(address=address)
+    where: dict[str, Any] = {} if address == 'local' else dict(address=address)
     ray.init(ignore_reinit_error=True, include_dashboard=False,
              log_to_driver=False, **where)
-    task = ray.remote(num_cpus=1, max_retries=5,
-                      retry_exceptions=[OSError, RuntimeError])(run_case)
+    again: dict[str, Any] = dict(max_retries=5,
+                                 retry_exceptions=[OSError, RuntimeError])
+    task = ray.remote(num_cpus=1, **again)(run_case)
     waiting = {task.remote(case, data, runs): case for case in cases}
     try:
         while waiting:

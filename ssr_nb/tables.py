@@ -274,9 +274,8 @@ def _count(labeled: int) -> int | str: return labeled or 'all'
 
 def _framed(rows: list[dict[str, Any]], index: list[str]) -> pd.DataFrame:
     "Rows as a frame, by some of its columns; no rows: an empty one."
-    if not rows: return pd.DataFrame(index=pd.MultiIndex.from_tuples([], names=index)
-                                     if len(index) > 1 else pd.Index([], name=index[0]))
-    return pd.DataFrame(rows, dtype=object).set_index(index)
+    columns = None if rows else index
+    return pd.DataFrame(rows, columns=columns, dtype=object).set_index(index)
 
 
 def results_table(
@@ -424,13 +423,12 @@ def run_table(
 def _run_row(folder: Path, split: str) -> dict[str, Any]:
     "The figures of one run by which it is compared with others."
     run = read_run(folder)
-    log, rule = run.metrics, run.config.rule is not None
-    last = log.iloc[-1] if len(log) else pd.Series(dtype=float)
-    return {'run': folder.name, 'category': run.category,
-            'method': run.method,
+    log = run.metrics
+    last = log.iloc[-1] if len(log) and run.config.rule is not None else {}
+    score = read_evaluation(folder, split).get('iou', math.nan)
+    return {'run': folder.name, 'category': run.category, 'method': run.method,
             'labeled': _count(run.config.labeled_count),
-            'iterations': run.iterations,
-            'val IoU': float(log['val_iou'].max()) if len(log) else math.nan,
-            f'{split} IoU': float(read_evaluation(folder, split).get('iou', math.nan)),
-            'coverage': float(last.get('label_coverage', math.nan)) if rule else math.nan,
-            'accuracy': float(last.get('label_accuracy', math.nan)) if rule else math.nan}
+            'iterations': run.iterations, 'val IoU': float(log['val_iou'].max()),
+            f'{split} IoU': float(score),
+            'coverage': float(last.get('label_coverage', math.nan)),
+            'accuracy': float(last.get('label_accuracy', math.nan))}

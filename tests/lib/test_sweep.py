@@ -284,7 +284,8 @@ def test_a_table_is_filled_by_a_ray_cluster_of_which_a_worker_is_killed(
                                     'run.checkpoint_every': 1})
     cases = small_cases('ssr', 'softras', config=config)
     lamp = replace(cases[0], category='lamp')                 # of which there is no data
-    alone = run(cases, data, tmp_path/'one')
+    alone = run([replace(c, config=with_overrides(c.config, {'run.checkpoint_every': 12}))
+                 for c in cases], data, tmp_path/'one')
     path = tmp_path/'two'/'runs'/cases[0].name/'checkpoint.pt'
     seen, killed, over = [], [], threading.Event()
 

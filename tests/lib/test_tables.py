@@ -220,3 +220,10 @@ def test_runs_stand_side_by_side_whether_evaluated_or_not(tmp_path):
     assert 0 < table.loc['ssr', 'test IoU'] < 1 and np.isnan(table.loc['softras', 'test IoU'])
     assert table.loc['ssr', 'coverage'] == .2 and np.isnan(table.loc['softras', 'coverage'])
     assert table.loc['ssr', 'val IoU'] == .22 and table.loc['ssr', 'iterations'] == 30
+
+
+def test_a_run_without_a_validation_yet_has_a_row_of_dashes(tmp_path):
+    row = run_table([write_run(tmp_path/'new', rows=0)]).loc['new']
+    assert row['iterations'] == 0
+    assert row[['val IoU', 'test IoU', 'coverage', 'accuracy']].isna().all()
+    assert run_table([]).index.name == 'run'
