@@ -195,12 +195,12 @@ class _Mitsuba(torch.autograd.Function):
         params = mi.traverse(mesh)
         params['faces'] = faces.flatten().numpy().astype(np.uint32)
         params.update()
-        look = mi.ScalarTransform4f().look_at([0, 0, -1], [0, 0, 0], [0, 1, 0])
-        mirror = mi.ScalarTransform4f().scale([-1, 1, 1])
+        look = mi.ScalarTransform4f().look_at([0, 0, 0], [0, 0, 1], [0, 1, 0])
         scene = mi.load_dict({
             'type': 'scene', 'mesh': mesh,
-            'integrator': {'type': 'direct_projective'},
-            'sensor': {'type': 'orthographic', 'to_world': look @ mirror,
+            'integrator': {'type': 'direct_projective', 'sppi': 0},
+            'sensor': {'type': 'perspective', 'fov': 30., 'near_clip': .1,
+                       'to_world': look,
                        'film': {'type': 'hdrfilm', 'width': size, 'height': size,
                                 'pixel_format': 'luminance',
                                 'rfilter': {'type': 'box'}}}})
@@ -235,7 +235,10 @@ def _emitter(mi):
 
 def by_mitsuba(scene: Scene, image_size: int, sigma: float, dist_eps: float) -> Tensor:
     "Mitsuba 3: hard faces, 16 random samples a pixel, unbiased edges."
-    return _Mitsuba.apply(scene.vertices, scene.faces, image_size)
+    x, y, z = scene.vertices.unbind(-1)   # from the image back into the world
+    t = math.tan(math.radians(15))        # its x points left
+    world = torch.stack([-x*z*t, y*z*t, z], -1)
+    return _Mitsuba.apply(world, scene.faces, image_size)
 
 
 class Rival(NamedTuple):
