@@ -49,8 +49,8 @@ from .evaluate import (NAMES, Report, curves_figure,
                              write_figure, write_report)
 from .core import InputError, atomic_write, read_json
 from .mesh import Mesh, load_mesh, normalize, save_mesh
-from .raster_cpu import RIVALS, BenchCase
-from .raster_cpu import bench as measure_cases
+from .raster.bench import RIVALS, BenchCase
+from .raster.bench import bench as measure_cases
 from .reconstruct import Reconstructor
 from .render import SoftRenderer, render_views
 from .sweep import (ABLATIONS, METHODS as SWEPT, gap_table,

@@ -191,13 +191,15 @@ class _Mitsuba(torch.autograd.Function):
         mi = importlib.import_module('mitsuba')
         mi.set_variant('llvm_ad_rgb')
         dr = importlib.import_module('drjit')
-        mesh = mi.Mesh('mesh', vertices.shape[1], len(faces), props=_emitter(mi))
+        black = mi.Properties()  # before a white sky
+        black['bsdf'] = mi.load_dict({'type': 'diffuse', 'reflectance': 0.})
+        mesh = mi.Mesh('mesh', vertices.shape[1], len(faces), props=black)
         params = mi.traverse(mesh)
         params['faces'] = faces.flatten().numpy().astype(np.uint32)
         params.update()
         look = mi.ScalarTransform4f().look_at([0, 0, 0], [0, 0, 1], [0, 1, 0])
         scene = mi.load_dict({
-            'type': 'scene', 'mesh': mesh,
+            'type': 'scene', 'mesh': mesh, 'sky': {'type': 'constant'},
             'integrator': {'type': 'direct_projective', 'sppi': 0},
             'sensor': {'type': 'perspective', 'fov': 30., 'near_clip': .1,
                        'to_world': look,
@@ -211,7 +213,7 @@ class _Mitsuba(torch.autograd.Function):
             dr.enable_grad(params[key])
             params.update()
             image = mi.render(scene, params, spp=_Mitsuba.samples, seed=seed)
-            images.append(np.array(image)[..., 0])
+            images.append(1 - np.array(image)[..., 0])
             ctx.parts.append((image, params[key]))
         return torch.from_numpy(np.stack(images)).to(vertices.dtype)
 
@@ -220,17 +222,9 @@ class _Mitsuba(torch.autograd.Function):
         mi, dr = (importlib.import_module(n) for n in ('mitsuba', 'drjit'))
         grads = []
         for (image, positions), up in zip(ctx.parts, upstream.contiguous()):
-            dr.backward(dr.sum(image*mi.TensorXf(up[..., None].numpy()), axis=None))
+            dr.backward(-dr.sum(image*mi.TensorXf(up[..., None].numpy()), axis=None))
             grads.append(np.array(dr.grad(positions)).reshape(-1, 3))
         return torch.from_numpy(np.stack(grads)).to(upstream.dtype), None, None
-
-
-def _emitter(mi):
-    "A shape that shines, so that what is seen of it is 1."
-    props = mi.Properties()
-    props['emitter'] = mi.load_dict({'type': 'area', 'radiance': 1.})
-    props['bsdf'] = mi.load_dict({'type': 'twosided', 'bsdf': {'type': 'diffuse'}})
-    return props
 
 
 def by_mitsuba(scene: Scene, image_size: int, sigma: float, dist_eps: float) -> Tensor:
