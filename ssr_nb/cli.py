@@ -48,9 +48,10 @@ from .evaluate import (NAMES, Report, curves_figure,
                              markdown_table, read_run, straight_alpha,
                              write_figure, write_report)
 from .core import InputError, atomic_write, read_json
-from .mesh import Mesh, load_mesh, normalize, save_mesh
-from .raster.bench import RIVALS, BenchCase
-from .raster.bench import bench as measure_cases
+from .mesh import Mesh, normalize
+from .meshio import load_mesh, save_mesh
+from .raster_cpu import RIVALS, BenchCase
+from .raster_cpu import bench as measure_cases
 from .reconstruct import Reconstructor
 from .render import SoftRenderer, render_views
 from .sweep import (ABLATIONS, METHODS as SWEPT, gap_table,

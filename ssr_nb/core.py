@@ -14,6 +14,10 @@ class InputError(ValueError):
         super().__init__(' '.join(str(message).split()))
 
 
+class MeshWarning(UserWarning):
+    "A file was read or written, but not all of it: one line that names it."
+
+
 def check_choice(
     name: str,          # of the argument or field
     value,              # anything

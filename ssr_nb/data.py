@@ -44,7 +44,9 @@ from torch import Tensor
 
 from .camera import viewpoint_ring
 from .core import InputError, atomic_write, read_json
-from .mesh import Mesh, load_mesh, normalize, open_image
+from .atlas import open_image
+from .mesh import Mesh, normalize
+from .meshio import load_mesh
 from .render import render_views
 from .shapes import CATEGORIES, make_shape
 from .voxels import voxelize

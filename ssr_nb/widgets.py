@@ -47,8 +47,8 @@ from .data import load_image, open_picture
 from .evaluate import png_bytes, straight_alpha, tinted
 from .losses import silhouette_iou_loss
 from .core import InputError
-from .mesh import (Mesh, face_vertices, icosphere, load_mesh, normalize, save_mesh,
-                          vertex_normals)
+from .mesh import Mesh, face_vertices, icosphere, normalize, vertex_normals
+from .meshio import load_mesh, save_mesh
 from .reconstruct import Reconstructor
 from .render import (Light, SoftRenderer, facing_normals, render_views,
                            soft_rasterize)

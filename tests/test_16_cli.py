@@ -33,7 +33,8 @@ from tyro.conf import Positional
 import ssr_nb
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.core import InputError
-from ssr_nb.mesh import icosphere, load_mesh, normalize, save_mesh
+from ssr_nb.mesh import icosphere, normalize
+from ssr_nb.meshio import load_mesh, save_mesh
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape

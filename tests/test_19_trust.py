@@ -38,7 +38,7 @@ from ssr_nb.cli import read_demo
 from ssr_nb.data import Split, check_dataset, check_record, load_array, load_image, load_split, make_dataset, read_credits, read_viewpoints
 from ssr_nb.evaluate import markdown_table, read_evaluation, read_run, runs_table
 from ssr_nb.core import InputError
-from ssr_nb.mesh import load_mesh
+from ssr_nb.meshio import load_mesh
 from ssr_nb.raster import RasterOptions
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import soft_rasterize, soft_silhouette
@@ -590,7 +590,8 @@ import sys
 for name in 'nbdev fastcore execnb nbformat nbconvert nbclient IPython jupyterlab ipywidgets anywidget pytest'.split(): sys.modules[name] = None
 from pathlib import Path
 import ssr_nb, ssr_nb.cli
-from ssr_nb.mesh import icosphere, save_mesh
+from ssr_nb.mesh import icosphere
+from ssr_nb.meshio import save_mesh
 assert 'env' in ssr_nb.__file__, ssr_nb.__file__
 save_mesh(icosphere(2), 'a.obj')
 sys.exit(ssr_nb.cli.render(['a.obj', '-o', 'a.png', '--size', '32']))

@@ -259,7 +259,8 @@ def test_every_control_has_a_name_a_focus_and_enough_contrast_in_both_themes(wid
 # %% nbs/92_browser.ipynb #73f99097
 @pytest.mark.browser
 def test_a_mesh_is_loaded_from_a_file_and_a_wrong_file_is_refused_in_one_line(widgets):
-    from ssr_nb.mesh import icosphere, save_mesh, Mesh
+    from ssr_nb.mesh import icosphere, Mesh
+    from ssr_nb.meshio import save_mesh
     import tempfile
     viewer = panel(widgets, 'soft')
     with tempfile.TemporaryDirectory() as folder:

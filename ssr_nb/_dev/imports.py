@@ -21,6 +21,8 @@ ROOMS = [line.split() for line in '''
     losses  voxels
     render
     display  raster.bench
+    atlas
+    objfile
     meshio
     shapes
     data
