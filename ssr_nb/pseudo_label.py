@@ -19,7 +19,7 @@ from numba import njit
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .data import small_colors
+from .data.split import thumbnail_features as small_colors
 from .losses import silhouette_iou
 from .core import InputError
 from .reconstruct import Reconstructor, evaluating

@@ -11,7 +11,7 @@ import torch
 from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
-from ssr_nb.data import small_colors
+from ssr_nb.data.split import thumbnail_features as small_colors
 from ssr_nb.core import InputError
 from ssr_nb.mesh import icosphere
 from ssr_nb.reconstruct import Reconstructor
