@@ -247,14 +247,12 @@ def check_target(
     folder: str | Path,  # new or empty
 ):
     "InputError where no data set can be put."
-    place = Path(folder)
-    try: empty = place.is_dir() and not any(place.iterdir())
+    require('\0' not in str(folder), f'{folder}: no name of a folder')
+    try: empty = os.path.isdir(folder) and not any(Path(folder).iterdir())
     except OSError as reason:
         raise InputError(f'{folder}: {reason.strerror}') from None
-    try: there = os.path.lexists(place)
-    except ValueError as reason:
-        raise InputError(f'{folder!r}: {reason}') from None
-    require(empty or not there, f'{folder}: expected a new or an empty folder')
+    require(empty or not os.path.lexists(folder),
+            f'{folder}: expected a new or an empty folder')
 
 
 @contextmanager
@@ -279,7 +277,8 @@ def draft_folder(
         if not there: draft.rename(place)
         else:   # dataset.json last
             for file in sorted(draft.iterdir(), key=lambda f: f.suffix == '.json'):
-                moved.append(file.rename(place/file.name))
+                moved.append(place/file.name)
+                file.rename(moved[-1])
     except BaseException:
         for file in moved: file.unlink(missing_ok=True)
         raise

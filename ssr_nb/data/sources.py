@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -199,7 +200,7 @@ def stray_meshes(
     folder: Path,           # of the categories
 ) -> list[ObjectSource]:
     "Files of objects that lie beside the folders of the categories, not in one."
-    return [ObjectSource(lambda: load_mesh(path), path.stem, path.name,
+    return [ObjectSource(partial(load_mesh, path), path.stem, path.name,
                          left_out='lies in no folder of a category')
             for path in sorted(folder.iterdir()) if not path.is_dir()
             and path.suffix.lower() in MESH_FILES | OTHER_FILES]

@@ -1,6 +1,7 @@
 "Furniture libraries and Debian packages, sound and hostile."
 import io
 import lzma
+import os
 import struct
 import tarfile
 import tempfile
@@ -21,6 +22,7 @@ from ssr_nb.data.archives import (
     MAX_MEMBER,
     XzReader,
     read_member,
+    unpack_deb,
     untar_libraries,
 )
 from ssr_nb.data.furniture import (
@@ -179,3 +181,29 @@ def test_a_package_that_is_none_is_refused_in_one_line_and_with_bounded_memory()
         packed = lzma.compress(bytes(99), filters=[dict(id=lzma.FILTER_LZMA2, dict_size=1 << 30)])
         with pytest.raises(lzma.LZMAError): XzReader(io.BytesIO(packed)).read(99)
         assert [p.name for p in Path(folder).iterdir()] == ['a.deb']
+
+
+def test_long_names_in_a_package_and_its_length_are_bounded(tmp_path, monkeypatch):
+    head = tarfile.TarInfo('././@LongLink'); head.type, head.size = tarfile.GNUTYPE_LONGNAME, 300 << 20
+    body = head.tobuf(tarfile.GNU_FORMAT) + bytes(300 << 20)
+    tracemalloc.start()
+    with pytest.raises(tarfile.TarError, match='too large'): untar_libraries(io.BytesIO(body), tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    monkeypatch.setattr('ssr_nb.data.archives.MAX_DEB', 1 << 20)
+    package = write_deb(tmp_path/'a.deb', {'a.sh3f': bytes(700_000), 'b.sh3f': bytes(700_000)})
+    (tmp_path/'out').mkdir()
+    assert 'not a readable Debian package (too large)' in message(unpack_deb, package, tmp_path/'out')
+
+
+def test_a_model_packed_by_another_method_is_skipped(tmp_path):
+    library = write_library(tmp_path/'a.sh3f')
+    with zipfile.ZipFile(library, 'a', zipfile.ZIP_BZIP2) as archive: archive.writestr('lib/m3/big', bytes(9999))
+    mesh = furniture_sources([library], CATEGORY_WORDS)['chair'][2].mesh
+    assert 'method other than deflate' in message(mesh)
+
+
+def test_a_library_is_not_awaited_from_a_pipe(tmp_path):
+    for name in 'a.sh3f', 'a.deb':
+        os.mkfifo(tmp_path/name)
+        assert f'{name}: not a regular file' in message(make_dataset, tmp_path/'made', tmp_path/name)

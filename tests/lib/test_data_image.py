@@ -1,4 +1,5 @@
 "One image, from a file or an array."
+import os
 import tempfile
 from pathlib import Path
 
@@ -105,3 +106,65 @@ def test_what_is_no_picture_at_all_is_refused():
         for cut in (b'', whole[:20], whole[:len(whole)//2], b'text'):
             path.write_bytes(cut)
             assert f'{path}: not a readable picture' in message(load_image, path)
+
+
+def square_on(high=60, wide=80):
+    "A picture, and True on an object of 30 × 30 pixels."
+    colors = np.full((high, wide, 3), 200, np.uint8)
+    inside = np.zeros((high, wide), bool); inside[15:45, 25:55] = True
+    return colors, inside
+
+
+def test_a_mask_of_two_values_says_object_by_the_larger_whatever_they_are(tmp_path):
+    colors, inside = square_on()
+    expected = load_image(colors, inside, 80)
+    assert (expected[3] == 255).sum() == 900
+    ones = inside.astype(np.uint8)
+    palette = Image.fromarray(ones).convert('P'); palette.putpalette([0, 0, 0, 128, 0, 0])
+    Image.fromarray(ones).save(tmp_path/'ones.png'); palette.save(tmp_path/'labels.png')
+    Image.fromarray(inside).save(tmp_path/'bits.png')
+    Image.fromarray(ones.astype(np.uint16)).save(tmp_path/'deep.png')
+    for mask in (ones, ones*7, ones + 3, ones.astype(int), ones*2., ones*.2, torch.tensor(ones), Image.fromarray(ones), palette,
+                 ones.astype(np.uint16)*60_000, *map(str, sorted(tmp_path.iterdir()))):
+        assert_close(load_image(colors, mask, 80), expected)
+
+
+def test_an_alpha_of_0_and_1_is_a_silhouette_too():
+    colors, inside = square_on(80, 80)
+    expected = load_image(colors, inside, 80)
+    clear = np.concatenate([colors, inside[..., None]], -1)
+    assert_close(load_image(clear, size=80), expected)
+    first = np.concatenate([colors.transpose(2, 0, 1)*inside, inside[None]]).astype(np.uint8)
+    assert_close(load_image(first, size=80), expected)   # as data sets have it
+
+
+def test_a_mask_of_many_values_is_coverage_and_one_that_covers_nothing_is_refused():
+    colors, inside = square_on()
+    soft = inside*.9; soft[15] = .5*inside[15]
+    alpha = load_image(colors, soft, 80)[3]
+    assert alpha.max() == 230 and (alpha == 128).sum() == 30
+    labels = inside.astype(np.uint8); labels[20] *= 2
+    for wrong, why in ((labels, 'mask: nowhere above one half'), (np.full_like(soft, np.nan), 'mask: expected finite'),
+                       (np.ones_like(labels), 'mask: full everywhere'), (soft*3, 'mask: expected floats in'),
+                       (labels.astype(int)*50, 'mask: expected uint8'), (np.full(labels.shape, 'a'), 'mask: expected numbers')):
+        assert why in message(load_image, colors, wrong)
+
+
+def test_deep_grays_and_colors_keep_their_values(tmp_path):
+    ramp = np.linspace(0, 65535, 8).round().astype(np.uint16)
+    deep = np.repeat(ramp[None], 8, 0)
+    mask = np.ones((8, 8), bool); mask[0] = False
+    expected = [0, 36, 73, 109, 146, 182, 219, 255]
+    Image.fromarray(deep).save(tmp_path/'a.png'); Image.fromarray(deep).save(tmp_path/'a.tif')
+    whole = Image.fromarray(deep.astype(np.int32))
+    for gray in (tmp_path/'a.png', tmp_path/'a.tif', whole, np.repeat(deep[..., None], 3, -1)):
+        assert load_image(gray, mask, 8)[0, 4].tolist() == expected
+    bytes_in_ints = Image.fromarray(np.repeat(np.array(expected, np.int32)[None], 8, 0))
+    assert load_image(bytes_in_ints, mask, 8)[0, 4].tolist() == expected
+    assert 'grays below 65536' in message(load_image, Image.fromarray(deep.astype(np.int32)*2), mask)
+    assert 'floats in [0, 1]' in message(load_image, Image.fromarray(deep.astype(np.float32)), mask)
+
+
+def test_a_picture_is_not_awaited_from_a_pipe(tmp_path):
+    os.mkfifo(tmp_path/'a.png')
+    assert 'a.png: not a regular file' in message(load_image, tmp_path/'a.png')

@@ -1,5 +1,6 @@
 "Data sets made of built-in shapes, mesh files and objects of one's own."
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import torch
 from data_files import message
 from torch.testing import assert_close
 
-from ssr_nb.data import load_split, make_dataset
+from ssr_nb.data import ObjectSource, check_dataset, load_split, make_dataset
 from ssr_nb.data.make import split_objects
 from ssr_nb.data.npz import IMAGE_SHAPE, VOXEL_SHAPE
-from ssr_nb.data.sources import orient
+from ssr_nb.data.sources import mesh_sources, orient
 from ssr_nb.mesh import Mesh, save_mesh
 from ssr_nb.shapes import make_shape
 from ssr_nb.shapes.primitives import box
@@ -102,3 +103,117 @@ def test_when_nothing_can_be_made_nothing_is_left_behind():
         def interrupted(objects): raise KeyboardInterrupt
         with pytest.raises(KeyboardInterrupt): make_dataset(f'{folder}/made', count=3, progress=interrupted)
         assert [p.name for p in Path(folder).iterdir()] == ['own']
+
+
+def own_meshes(folder, count=3):
+    "A folder of a category of mugs, each a rifle."
+    mugs = folder/'own'/'mug'; mugs.mkdir(parents=True)
+    for k in range(count): save_mesh(make_shape('rifle', torch.Generator().manual_seed(k)), mugs/f'{k}.obj')
+    return mugs
+
+
+def made_rows(folder):
+    "What dataset.json says of each mug, by name."
+    record = make_dataset(folder/'made', folder/'own')
+    return record, {row['name']: row for row in record['objects']['mug']}
+
+
+def test_files_that_are_not_read_and_helpers_for_collisions_are_named_among_what_is_left_out(tmp_path):
+    mugs = own_meshes(tmp_path)
+    (mugs/'a.fbx').touch(); (mugs/'deep').mkdir(); (mugs/'deep'/'b.3DS').touch(); (mugs/'readme.txt').touch()
+    os.mkfifo(mugs/'pipe.obj'); (mugs/'loop.stl').symlink_to(mugs/'loop.stl'); (mugs.parent/'stray.obj').touch()
+    for name in 'cup_collider.obj', 'Cup-Collision.ply': (mugs/name).write_bytes((mugs/'0.obj').read_bytes())
+    record, rows = made_rows(tmp_path)
+    assert set(rows) == {'0', '1', '2'}
+    why = {row['name']: row['reason'] for row in record['skipped']}
+    assert set(why) == {'a', 'b', 'pipe', 'loop', 'stray', 'cup_collider', 'Cup-Collision'}
+    assert '.fbx files are not read' in why['a'] and '.3DS files are not read' in why['b'] and '.glb' in why['a']
+    assert why['pipe'] == why['loop'] == 'not a regular file'
+    assert why['cup_collider'] == why['Cup-Collision'] == 'a helper mesh for collisions'
+    assert why['stray'] == 'lies in no folder of a category'
+
+
+def test_a_folder_of_files_that_are_not_read_says_which_are(tmp_path):
+    (tmp_path/'own'/'mug').mkdir(parents=True); (tmp_path/'own'/'mug'/'a.fbx').touch()
+    assert 'holds no mesh files; read are .3mf' in (text := message(make_dataset, tmp_path/'made', tmp_path/'own'))
+    assert text.endswith('found are .fbx')
+
+
+def test_the_count_is_of_objects_that_can_be_read(tmp_path):
+    mugs = own_meshes(tmp_path, 4)
+    for k in range(4): (mugs/f'{k}.blend').touch()
+    record = make_dataset(tmp_path/'made', tmp_path/'own', count=3)
+    assert len(record['objects']['mug']) == 3 and len(record['skipped']) == 4
+
+
+def test_licences_stand_in_json_or_in_a_table_beside_the_meshes(tmp_path):
+    mugs = own_meshes(tmp_path)
+    for where, name, text in (
+            (mugs.parent, 'licences.json', '[{"file": "mug/0.obj", "licence": "CC0-1.0", "creator": "Ada"}]'),
+            (mugs.parent, 'licenses.json', '{"mug/0.obj": {"license": "CC0-1.0", "author": "Ada"}}'),
+            (mugs, 'licences.json', '{"0.obj": {"licence": "CC0-1.0", "Author": "Ada"}}'),
+            (mugs, 'licences.csv', 'File;License;Author\r\n0.obj;CC0-1.0;Ada\r\n1.obj;;\r\n'),
+            (mugs.parent, 'licenses.csv', '\ufefffilename,licence,creator,more\n.\\mug\\0.obj,CC0-1.0,Ada,x,y\n'),
+            (mugs.parent, 'credits.csv', 'path\tlicence\tcreator\n0\tCC0-1.0\tAda\n')):
+        (where/name).write_text(text, 'utf-8')
+        zero, one, two = mesh_sources(mugs.parent, 'mug', '+y', '+z')
+        assert (zero.name, zero.source, zero.licence, zero.creator) == ('0', 'mug/0.obj', 'CC0-1.0', 'Ada'), name
+        assert (one.licence, one.creator) == ('unknown', '')
+        (where/name).unlink()
+    (mugs/'licences.json').write_text('{"0.obj": "CC-BY-4.0"}')
+    rows = made_rows(tmp_path)[1]
+    assert [rows[k]['licence'] for k in '012'] == ['CC-BY-4.0', 'unknown', 'unknown'] and 'creator' not in rows['0']
+
+
+def test_a_table_of_licences_that_is_none_is_refused_by_its_name(tmp_path):
+    own_meshes(tmp_path)
+    for name, text in (('licences.csv', b'licence,creator\nCC0,Ada\n'), ('licences.csv', b'file\n\xff\n'), ('licences.csv', b''.join((b'file\n"', b'x'*200_000))),
+                       ('licences.json', b'[3]'), ('licences.json', b'3'), ('licences.json', b'[{"licence": "CC0"}]'), ('licences.json', b'{')):
+        path = tmp_path/'own'/name
+        path.write_bytes(text)
+        assert str(path) in message(make_dataset, tmp_path/'made', tmp_path/'own'), text[:30]
+        path.unlink()
+
+
+def test_objects_of_one_s_own_are_meshes_functions_or_sources(tmp_path):
+    def some(k): return make_shape('vessel', torch.Generator().manual_seed(k))
+    def broken(): raise ZeroDivisionError('no sides')
+    boats = [some(0), lambda: some(1), ObjectSource(lambda: some(2), 'Two', 'here', 'CC0-1.0', 'Ada'), broken]
+    record = make_dataset(tmp_path/'made', {'boat': boats})
+    rows = {row['name']: row for row in record['objects']['boat']}
+    assert set(rows) == {'boat 0', 'boat 1', 'Two'} and rows['Two']['creator'] == 'Ada' and rows['boat 0']['licence'] == 'unknown'
+    assert [row['reason'] for row in record['skipped']] == ['ZeroDivisionError: no sides']
+    assert check_dataset(tmp_path/'made') == [] and record['viewpoints']['half_angle'] == 15.
+    for wrong, why in (({'boat': [3]}, 'boat 0: expected an ObjectSource'), ({}, 'categories: expected one'),
+                       ({'a/b': boats}, 'cannot be part of a file name'), ({'..': boats}, 'cannot be part'), ({'a\nb': boats}, 'cannot be part')):
+        assert why in message(make_dataset, tmp_path/'other', wrong)
+    assert [p.name for p in tmp_path.iterdir()] == ['made']
+
+
+def test_a_data_set_is_made_in_the_folder_that_one_works_in(tmp_path, monkeypatch):
+    here = tmp_path/'here'; here.mkdir()
+    monkeypatch.chdir(here)
+    number = here.stat().st_ino
+    make_dataset('.', categories=['rifle'], count=3)
+    assert here.stat().st_ino == number and check_dataset('.') == []
+    assert not [p for p in here.iterdir() if p.name.startswith('.')] and [p.name for p in tmp_path.iterdir()] == ['here']
+
+
+def test_a_link_to_an_empty_folder_stays_a_link(tmp_path):
+    (tmp_path/'real').mkdir(); (tmp_path/'link').symlink_to(tmp_path/'real')
+    make_dataset(tmp_path/'link', categories=['rifle'], count=3)
+    assert (tmp_path/'link').is_symlink() and check_dataset(tmp_path/'real') == []
+
+
+def test_where_nothing_can_be_put_nothing_is_made(tmp_path, monkeypatch):
+    (tmp_path/'file').touch(); (tmp_path/'loop').symlink_to(tmp_path/'loop'); (tmp_path/'lost').symlink_to(tmp_path/'absent')
+    def never(): pytest.fail('an object was made')
+    boats = {'boat': [never]*3}
+    for wrong in 'file', 'loop', 'lost', 'file/in it', 'a'*400, 'a\0b':
+        assert message(make_dataset, tmp_path/wrong, boats)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['file', 'loop', 'lost']
+    def full(self, target): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(Path, 'rename', full)
+    (tmp_path/'empty').mkdir()
+    with pytest.raises(OSError): make_dataset(tmp_path/'empty', categories=['rifle'], count=3)
+    assert not any((tmp_path/'empty').iterdir())

@@ -1,8 +1,12 @@
 "Files of arrays: mapped or unpacked, and refused when they lie."
 import io
+import os
 import pickle
 import struct
+import subprocess
+import sys
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -180,3 +184,46 @@ def test_anything_else_that_is_no_data_set_is_refused_by_name():
         assert 'shape' in message(load_array, path, (3,))
         np.savez(path, a=np.zeros(3), b=np.zeros(3))
         assert '2 arrays' in message(load_array, path, (3,))
+
+
+def test_only_stored_and_deflated_arrays_are_read_and_no_other_is_unpacked(tmp_path, monkeypatch):
+    header = {'descr': '|u1', 'fortran_order': False, 'shape': (3,)}
+    for method in zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA:
+        forge(tmp_path/'a.npz', header, b'abc', method)
+        monkeypatch.setattr(zipfile.ZipFile, 'open', lambda *_: pytest.fail('unpacked'))
+        assert 'compressed by a method other than deflate' in message(load_array, tmp_path/'a.npz', (3,))
+        monkeypatch.undo()
+
+
+def test_a_header_that_says_it_is_long_is_not_read_to_its_end(tmp_path):
+    with zipfile.ZipFile(tmp_path/'a.npz', 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('arr_0.npy', b'\x93NUMPY\2\0' + struct.pack('<I', 32 << 20) + b' '*(32 << 20))
+    tracemalloc.start()
+    assert 'not a readable npz' in message(load_array, tmp_path/'a.npz', (3,))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 << 20
+
+
+def test_an_npz_of_many_names_is_refused_by_its_table_of_contents(tmp_path):
+    with zipfile.ZipFile(tmp_path/'a.npz', 'w') as archive:
+        for k in range(2000): archive.writestr(f'arr_{k}.npy', b'')
+    assert 'table of contents is too long' in message(load_array, tmp_path/'a.npz', (3,))
+
+
+def test_pipes_and_links_in_a_circle_are_refused_and_not_awaited(tmp_path):
+    os.mkfifo(tmp_path/'a.npz')
+    (tmp_path/'b.npz').symlink_to(tmp_path/'b.npz')
+    for name in 'a.npz', 'b.npz':
+        assert f'{name}: not a regular file' in message(load_array, tmp_path/name, (3,))
+    (tmp_path/'loop').symlink_to(tmp_path/'loop')
+    for wrong in tmp_path/'a.npz', tmp_path/'loop', tmp_path/'a\0b':
+        assert 'no such folder' in message(find_name, wrong, 'chair')
+
+
+def test_wrong_paths_and_names_are_answered_without_torch(tmp_path):
+    source = ('import sys; from ssr_nb.core import InputError; from ssr_nb.data.npz import find_name\n'
+              'try: find_name(sys.argv[1], "mug")\n'
+              'except InputError as reason: print(reason, "torch" in sys.modules)')
+    said = subprocess.run([sys.executable, '-c', source, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == f"{tmp_path}: no category 'mug'; there: none at all False"

@@ -1,6 +1,7 @@
 "One split: what it holds, its camera, its labeled objects, its fingerprint."
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 from data_files import message, some_split, write_split
 from torch.testing import assert_close
 
-from ssr_nb.data import choose_covering, choose_labeled, load_split
+from ssr_nb.camera import viewpoint_ring
+from ssr_nb.data import Split, choose_covering, choose_labeled, load_split
 from ssr_nb.data.npz import split_file
-from ssr_nb.data.split import read_camera
+from ssr_nb.data.split import read_camera, split_fingerprint
 
 
 def test_viewpoints_are_the_published_ring_unless_dataset_json_states_others():
@@ -83,3 +85,50 @@ def test_one_object_of_each_kind_is_chosen_before_a_second_of_any():
     assert choose_covering(images, 2).tolist() == chosen[:2].tolist()
     assert sorted(choose_covering(images, 8).tolist()) == list(range(8))
     assert 'labeled objects' in message(choose_covering, images, 9)
+
+
+def test_half_of_the_field_of_view_is_15_degrees_unless_dataset_json_states_another(tmp_path):
+    write_split(tmp_path, n=1)
+    assert load_split(tmp_path, 'plane').half_angle == 15.
+    def state(half_angle):
+        ring = dict(distance=3, elevation=10, azimuth=0, half_angle=half_angle)
+        (tmp_path/'dataset.json').write_text(json.dumps(dict(viewpoints=ring)))
+    state(20.5)
+    assert load_split(tmp_path, 'plane').half_angle == 20.5
+    for wrong in (0, 90, 'wide', [15.]*24, float('inf'), True):
+        state(wrong)
+        assert 'viewpoints.half_angle' in message(load_split, tmp_path, 'plane')
+
+
+def test_a_split_is_recognised_whether_its_files_are_stored_deflated_or_gone(tmp_path):
+    prints = []
+    for compressed in (False, True):
+        images, voxels = write_split(tmp_path, n=2, compressed=compressed)
+        prints.append(split_fingerprint(load_split(tmp_path, 'plane')))
+    alone = Split(images, voxels, viewpoint_ring(), 'plane', 'plane', 'train')
+    assert prints == [split_fingerprint(alone)]*2
+    assert len(prints[0]) == 24 and int(prints[0], 16)
+
+
+def test_whatever_changes_in_a_split_changes_its_fingerprint(tmp_path):
+    write_split(tmp_path, n=2)
+    split = load_split(tmp_path, 'plane')
+    def changed(array, at):
+        array = array.copy(); array[at] ^= True
+        return array
+    other = [replace(split, images=changed(split.images, (1, 23, 0, 63, 63))),
+             replace(split, voxels=changed(split.voxels, (1, 31, 31, 31))),
+             replace(split, images=split.images[:1], voxels=split.voxels[:1]),
+             replace(split, images=split.images[::-1]),
+             replace(split, viewpoints=split.viewpoints + 1e-3), replace(split, half_angle=16.)]
+    prints = {split_fingerprint(one) for one in (split, *other)}
+    assert len(prints) == 7
+    assert split_fingerprint(replace(split, name='other', split='val')) == split_fingerprint(split)
+
+
+def test_the_fingerprint_of_a_loaded_split_reads_none_of_its_images(tmp_path, monkeypatch):
+    write_split(tmp_path, n=2)
+    split, read = load_split(tmp_path, 'plane'), []
+    monkeypatch.setattr('zlib.crc32', lambda data, start=0: read.append(len(data)) or 0)
+    split_fingerprint(split)
+    assert max(read) < 1000
