@@ -9,67 +9,54 @@ SSR_GOLDEN=record pytest tests/lib/test_golden.py
 import json
 import math
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from objects import built_in
 
-from ssr_nb.camera import viewpoint_ring
-from ssr_nb.data import Split
-from ssr_nb.render import render_views
-from ssr_nb.shapes import make_shape
-from ssr_nb.train import PRESETS, Trainer, advance, validate
-from ssr_nb.voxels import voxelize
+from ssr_nb.config import PRESETS, with_overrides
+from ssr_nb.ring import Joint, Ring
+from ssr_nb.rules import Classifier, Confidence, Oracle
+from ssr_nb.train import Trainer
 
 FILE = Path(__file__).with_name('golden.json')
 MODE = os.environ.get('SSR_GOLDEN', 'close')
-TINY = replace(
-    PRESETS['small'], iterations=60, decay_at=50, cycle=10, validate_every=20,
-    batch=4, level=1, width=4, hidden=32, features=16, siam_width=8,
-    siam_features=64, seed=3, gate=.5)
+TINY = with_overrides(PRESETS['small'], {
+    'iterations': 60, 'cycle': 10, 'batch': 4, 'seed': 3, 'gate': .5,
+    'shape.subdivisions': 1, 'shape.width': 4, 'shape.hidden': 32,
+    'shape.features': 16, 'view.width': 8, 'view.features': 64,
+    'run.validate_every': 20})
 CASES = {
-    'softras': replace(TINY, method='softras'),
-    'color': replace(TINY, method='softras', color=1.),
-    'agreement': TINY,
-    'confidence': replace(TINY, rule='confidence', references='all',
-                          siam_pairs=16, threshold=.55),
-    'joint': replace(TINY, rule='joint', references='all'),
-    'classifier': replace(TINY, rule='classifier', threshold=.07),
-    'oracle': replace(TINY, rule='oracle'),
-    'ring': replace(TINY, rule='tour', references='all', rotations=2,
-                    siam_first=20, siam_objects=3, siam_pseudo=2, labeled=3,
-                    tour_trust=.3, tour_spread=.1, render_weight=10.,
-                    labeled_share=None)}
-
-
-def built_in(count, seed, split):
-    "A Split of built-in planes, made in memory."
-    generator = torch.Generator().manual_seed(seed)
-    meshes = [make_shape('plane', generator) for _ in range(count)]
-    images = np.stack([np.asarray(render_views(m, viewpoint_ring(), supersample=2)) for m in meshes])
-    voxels = np.concatenate([voxelize(m.vertices, m.faces).numpy() for m in meshes])
-    return Split(images=images, voxels=voxels, viewpoints=viewpoint_ring(),
-                 name='built-in', category='plane', split=split)
+    'softras': {'rule': None},
+    'color': {'rule': None, 'shape.color': 1.},
+    'agreement': {},
+    'confidence': {'rule': Confidence(.55), 'references': 'all', 'view.pairs': 16},
+    'joint': {'rule': Joint(), 'references': 'all'},
+    'classifier': {'rule': Classifier(.07)},
+    'oracle': {'rule': Oracle()},
+    'ring': {'rule': Ring(rotations=2), 'references': 'all', 'labeled': 3,
+             'labeled_share': None, 'view.warmup': 20, 'view.objects': 3,
+             'view.pseudo': 2}}
 
 
 @pytest.fixture(scope='module')
-def splits(): return built_in(8, 0, 'train'), built_in(2, 1, 'val')
+def splits(): return built_in('plane', 8), built_in('plane', 2, 1, 'val')
 
 
 def log_of(config, splits):
     "Running sums after each step, validations, and the labels at the end."
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    run, sums = Trainer(*splits, config), []
-    while run.iteration < config.iterations:
-        advance(run)
-        sums.append([float(run.recent[k]) if k in run.recent else None
+    trainer, sums = Trainer(*splits, config), []
+    while not trainer.done:
+        trainer.step()
+        sums.append([float(trainer.sums[k]) if k in trainer.sums else None
                      for k in ('loss', 'siam_loss', 'siam_accuracy')])
-        if run.iteration % config.validate_every == 0: validate(run)
+        if trainer.iteration % config.run.validate_every == 0: trainer.validate()
     torch.set_num_threads(threads)
-    return dict(sums=sums, rows=run.rows, pseudo=run.pseudo.tolist())
+    return dict(sums=sums, rows=trainer.log, pseudo=trainer.labels.pseudo.tolist())
 
 
 def same(found, wanted, relative=0., absolute=0.):
@@ -88,7 +75,7 @@ def same(found, wanted, relative=0., absolute=0.):
 
 @pytest.mark.parametrize('name', CASES)
 def test_sixty_iterations_are_what_they_were(name, splits):
-    found = log_of(CASES[name], splits)
+    found = log_of(with_overrides(TINY, CASES[name]), splits)
     everything = json.loads(FILE.read_text()) if FILE.exists() else {}
     if MODE == 'record':
         FILE.write_text(json.dumps(everything | {name: found}))
