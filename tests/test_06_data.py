@@ -5,5 +5,6 @@ import pytest
 
 # %% nbs/06_data.ipynb #c10a1a30
 def test_view_12_stands_in_front_of_an_object_and_view_0_behind_it():
+    from ssr_nb.camera import eye_from_angles, viewpoint_ring
     eyes = eye_from_angles(*viewpoint_ring().T)
     assert eyes[12, 2] > 2 and eyes[0, 2] < -2

@@ -21,10 +21,16 @@ def require(
     if not fact: raise InputError(otherwise)
 
 
+def printable(
+    text: str,
+) -> str:  # as long
+    "Text without what a terminal obeys or UTF-8 cannot hold."
+    return ''.join(c if c.isprintable() else '?' for c in text)
+
+
 def one_line(
     reason: Exception | str,
 ) -> str:  # at most 160 printable characters
     "A reason that fits into the one line of an error."
-    plain = ''.join(c if c.isprintable() else ' ' for c in str(reason))
-    text = ' '.join(plain.split()) or type(reason).__name__
+    text = printable(' '.join(str(reason).split())) or type(reason).__name__
     return text if len(text) <= 160 else text[:157] + '...'

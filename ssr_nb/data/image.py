@@ -175,9 +175,10 @@ def _checked_alpha(
 ) -> np.ndarray:        # (H, W) uint8
     "An alpha that tells an object from what is around it: 0 and 1 become 0 and 255."
     require(alpha.any(), f'{name}: 0 everywhere: no object')
-    require(alpha.min() < alpha.max(), f'{name}: full everywhere: it does not say '
-                                       'where the object is')
-    return alpha*np.uint8(255) if alpha.max() == 1 else alpha
+    if alpha.max() == 1: alpha = alpha*np.uint8(255)
+    require(alpha.min() < 255, f'{name}: full everywhere: it does not say '
+                               'where the object is')
+    return alpha
 
 
 def load_image(

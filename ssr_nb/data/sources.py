@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Generator, Tensor
 
-from ..core import MAX_JSON, InputError, check_file, read_json
+from ..core import InputError, check_file, read_json
 from ..mesh import Mesh, load_mesh
 from ..shapes import make_shape
-from .errors import one_line, require
+from .errors import one_line, printable, require
 
 __all__ = ['ObjectSource']
 
@@ -25,6 +25,7 @@ OTHER_FILES = {'.3ds', '.abc', '.blend', '.bvh', '.c4d', '.dwg', '.dxf', '.fbx',
                '.iges', '.igs', '.lwo', '.ma', '.max', '.mb', '.md2', '.mesh',
                '.ms3d', '.rar', '.skp', '.step', '.stp', '.usd', '.usda', '.usdc',
                '.usdz', '.vox', '.vtk', '.vtp', '.wrl', '.x', '.xyz', '.zip', '.7z'}
+MAX_TABLE = 2 << 20  # bytes of a table of licences: 20,000 meshes or so
 _HELPER = re.compile(r'[_-](collider|collision|vhacd)$', re.IGNORECASE)
 _CREDIT_FILES = tuple(f'{stem}.{ending}' for ending in ('json', 'csv')
                       for stem in ('meshes', 'licences', 'licenses', 'credits'))
@@ -106,8 +107,8 @@ def _credit(
     path: Path,    # of that file
 ) -> dict[str, str]:
     "One object's credit under our names; InputError when it names no file."
-    held = {str(key).strip().lower(): str(value) for key, value in row.items()
-            if value not in (None, '')}
+    held = {str(key).strip().lower(): printable(str(value))
+            for key, value in row.items() if value not in (None, '')}
     found = {field: held[alias] for field, aliases in _FIELDS.items()
              for alias in reversed(aliases) if alias in held}
     require('file' in found, f'{path}: expected a "file" of each object, found '
@@ -117,14 +118,15 @@ def _credit(
 
 def _read_csv(path: Path) -> list[dict]:
     "The rows of a table with a header; InputError when it is none."
+    check_file(path)
     try:
-        with open(check_file(path), 'rb') as file: content = file.read(MAX_JSON + 1)
-        if len(content) > MAX_JSON: raise ValueError(f'over {MAX_JSON} bytes')
+        with open(path, 'rb') as file: content = file.read(MAX_TABLE + 1)
+        if len(content) > MAX_TABLE: raise ValueError(f'over {MAX_TABLE} bytes')
         text = content.decode('utf-8-sig')
-        header = text.partition('\n')[0]
-        comma = max(',;\t', key=header.count)
-        return list(csv.DictReader(io.StringIO(text, newline=''), delimiter=comma,
-                                   restkey='more', restval=''))
+        comma = max(',;\t', key=text.partition('\n')[0].count)
+        lines = csv.reader(io.StringIO(text, newline=''), delimiter=comma)
+        header = next(lines, [])
+        return [dict(zip(header, line)) for line in lines if line]
     except (OSError, ValueError, csv.Error) as reason:
         raise InputError(f'{path}: not a table ({one_line(reason)})') from None
 
@@ -191,7 +193,7 @@ def mesh_sources(
             if key in table), {})
         return ObjectSource(
             lambda: orient(load_mesh(path), up, front),
-            row.get('name', path.stem), row.get('source', file),
+            row.get('name', printable(path.stem)), row.get('source', printable(file)),
             row.get('licence', 'unknown'), row.get('creator', ''), why[path])
     return [source(path) for path in files]
 
@@ -200,7 +202,8 @@ def stray_meshes(
     folder: Path,           # of the categories
 ) -> list[ObjectSource]:
     "Files of objects that lie beside the folders of the categories, not in one."
-    return [ObjectSource(partial(load_mesh, path), path.stem, path.name,
+    return [ObjectSource(partial(load_mesh, path), printable(path.stem),
+                         printable(path.name),
                          left_out='lies in no folder of a category')
             for path in sorted(folder.iterdir()) if not path.is_dir()
             and path.suffix.lower() in MESH_FILES | OTHER_FILES]

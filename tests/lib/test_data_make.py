@@ -2,6 +2,7 @@
 import json
 import os
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.testing import assert_close
 from ssr_nb.data import ObjectSource, check_dataset, load_split, make_dataset
 from ssr_nb.data.make import split_objects
 from ssr_nb.data.npz import IMAGE_SHAPE, VOXEL_SHAPE
-from ssr_nb.data.sources import mesh_sources, orient
+from ssr_nb.data.sources import mesh_sources, orient, read_credits
 from ssr_nb.mesh import Mesh, save_mesh
 from ssr_nb.shapes import make_shape
 from ssr_nb.shapes.primitives import box
@@ -217,3 +218,23 @@ def test_where_nothing_can_be_put_nothing_is_made(tmp_path, monkeypatch):
     (tmp_path/'empty').mkdir()
     with pytest.raises(OSError): make_dataset(tmp_path/'empty', categories=['rifle'], count=3)
     assert not any((tmp_path/'empty').iterdir())
+
+
+def test_names_that_a_terminal_would_obey_or_utf_8_cannot_hold_are_told_plainly(tmp_path):
+    mugs = own_meshes(tmp_path)
+    os.rename(mugs/'0.obj', os.fsencode(mugs) + b'/a\xff\x1b[2J.obj'); (mugs/'b\x1b[2J.fbx').touch()
+    (mugs/'licences.json').write_text(json.dumps({'1.obj': 'CC0\x1b[2J'}))
+    record, rows = made_rows(tmp_path)
+    assert set(rows) == {'a??[2J', '1', '2'} and rows['1']['licence'] == 'CC0?[2J'
+    assert rows['a??[2J']['source'] == 'mug/a??[2J.obj' and [left['name'] for left in record['skipped']] == ['b?[2J']
+
+
+def test_a_table_of_licences_takes_no_more_memory_than_it_has_bytes(tmp_path, monkeypatch):
+    (tmp_path/'licences.csv').write_text('file' + ',x'*100_000 + '\na'*1000)   # not a hundred million cells
+    tracemalloc.start()
+    assert read_credits(tmp_path) == {'a': {'file': 'a'}}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+    monkeypatch.setattr('ssr_nb.data.sources.MAX_TABLE', 1000)
+    assert 'licences.csv: not a table (over 1000 bytes)' in message(read_credits, tmp_path)
