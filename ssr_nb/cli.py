@@ -40,9 +40,9 @@ from tqdm import tqdm
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from . import __version__
-from .data import (SPLITS, check_dataset, dataset_info, find_recipes,
-                         list_splits, load_split, make_dataset, split_file,
-                         split_objects)
+from .data import check_dataset, dataset_info, load_split, make_dataset
+from .data.make import find_sources, split_objects
+from .data.npz import SPLITS, list_splits, split_file
 from .evaluate import (NAMES, Report, curves_figure,
                              evaluate_run, gallery, gallery_figure,
                              markdown_table, read_run, straight_alpha,
@@ -197,7 +197,8 @@ def make_data(
     if o.meshes == (): raise InputError('--meshes: no path given')
     meshes = o.meshes[0] if o.meshes and len(o.meshes) == 1 else o.meshes
     choices = asdict(o) | dict(categories=o.categories or None,
-                               meshes=meshes)
+                               sources=meshes)
+    del choices['meshes']
     record = make_dataset(**choices, progress=show_objects)
     for left in record['skipped']:
         print(f'left out: {left["name"]}: {left["reason"]}')
@@ -692,7 +693,7 @@ def check_demo(
     o: Demo,
 ):
     "InputError naming the option that cannot be, before anything is made."
-    find_recipes(None, [o.category], o.count, o.seed, '+y', '+z')
+    find_sources(None, [o.category], o.count, o.seed, '+y', '+z')
     count = len(split_objects(o.count)['train'])
     check_labeled(o.labeled, count, o.category)
     for method in METHODS: demo_config(o, method)

@@ -43,7 +43,7 @@ from PIL import Image
 from torch import Tensor
 
 from .camera import eye_from_angles, viewpoint_ring
-from .data import load_image, open_picture
+from .data.image import load_image, open_picture
 from .evaluate import png_bytes, straight_alpha, tinted
 from .losses import silhouette_iou_loss
 from .core import InputError
@@ -1128,7 +1128,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .camera import viewpoint_ring
-from .data import SPLITS, load_image, load_split
+from .data import load_image, load_split
+from .data.npz import SPLITS
 from .evaluate import (COLORS, LIGHT, PALE, RunRecord, plot_columns,
                              png_bytes, read_run, tinted)
 from .core import InputError

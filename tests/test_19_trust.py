@@ -35,7 +35,11 @@ if not torch.cuda.is_available(): os.environ.setdefault('TRITON_INTERPRET', '1')
 import ssr_nb
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.cli import read_demo
-from ssr_nb.data import Split, check_dataset, check_record, load_array, load_image, load_split, make_dataset, read_credits, read_viewpoints
+from ssr_nb.data import Split, check_dataset, load_image, load_split, make_dataset
+from ssr_nb.data.check import check_record
+from ssr_nb.data.npz import load_array
+from ssr_nb.data.sources import read_credits
+from ssr_nb.data.split import read_camera as read_viewpoints
 from ssr_nb.evaluate import markdown_table, read_evaluation, read_run, runs_table
 from ssr_nb.core import InputError
 from ssr_nb.meshio import load_mesh
