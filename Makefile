@@ -6,7 +6,7 @@ JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q --durations=10 --timeout=900 --timeout-method=thread
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast test-browser docs app latency lab sync clean
+.PHONY: demo lint-js test test-fast test-browser docs app latency lab sync clean
 
 demo: $(VENV)/.run  ## SoftRas and SSR side by side on built-in shapes: demo/report.html
 	$(BIN)/ssr_demo --out demo
@@ -23,6 +23,10 @@ test-fast: $(VENV)/.dev  ## the generated tests that take seconds
 
 test-browser: $(VENV)/.all  ## widgets, app and site, operated in a real browser
 	$(PYTEST) -m browser tests
+
+lint-js:  ## the JavaScript of the widgets: ESLint, as package.json pins it
+	npm install --no-package-lock --no-audit --no-fund --silent
+	npm run --silent lint
 
 latency: $(VENV)/.all  ## how long a key press takes until the new picture
 	$(BIN)/ssr_nb_latency

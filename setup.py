@@ -29,5 +29,6 @@ setup(
     extras_require={key.removesuffix('_requirements'): cfg[key].split()
                     for key in cfg if key.endswith('_requirements')},
     packages=find_packages(include=[cfg['lib_name'] + '*'], exclude=['*._dev*']),
+    package_data={cfg['lib_name'] + '.widgets': ['static/*.js', 'static/*.css']},
     entry_points={'console_scripts': cfg['console_scripts'].split()},
 )

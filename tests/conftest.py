@@ -47,6 +47,18 @@ def chromium_without_webgl(playwright):
     return launch(playwright, webgl=False)
 
 
+WIDGET_FUNCTIONS = '''   # what claims ask the kernel for, beside the chapter's own
+from dataclasses import replace
+from ssr_nb.data import load_image
+from ssr_nb.widgets.controls import on_white
+from ssr_nb.widgets.explorer import ExplorerState, explore, heat_image
+from ssr_nb.widgets.matching import MatchState, match, scene_svg
+from ssr_nb.widgets.mesh_viewer import Look, mesh_scene
+from ssr_nb.widgets.monitor import chosen_snapshots, film_strip
+from ssr_nb.widgets.reconstruction import silhouette_sheet
+'''
+
+
 @pytest.fixture(scope='session')
 def widgets(chromium, lab):
     from ssr_nb.browser import (
@@ -59,14 +71,15 @@ def widgets(chromium, lab):
     )
     from ssr_nb._dev.sync import without_claims
     server, folder = lab
-    chapter = folder/'15_widgets.ipynb'
+    chapter = folder/'C_hands_on.ipynb'
     without_claims(chapter)
     lighter(chapter, {'steps=260': 'steps=20', 'iteration < 45': 'iteration < 31',
                       '= built_in_matches()': '= built_in_matches(steps=20)',
                       'while monitor.run.wait(1) in BUSY: monitor.refresh()': ''})
     tab = Tab(chromium, viewport={'width': 1400, 'height': 1000})
-    open_notebook(tab, server, '15_widgets.ipynb')
+    open_notebook(tab, server, chapter.name)
     run_all(tab)
+    in_kernel(tab, f'exec({WIDGET_FUNCTIONS!r})')
     in_kernel(tab, 'monitor.stop()')  # so that it takes no core from the tests
     yield tab
     close_notebook(tab)
