@@ -193,10 +193,11 @@ def serve(
     command: list[str],     # with {port} and {token} to be filled in
     alive: str,             # a path that answers once the server is up
     env: dict[str, str],    # environment, added to ours
+    token: str = '',        # nothing: a new one
     within: float = 180.0,  # seconds to come up
 ) -> Iterator[Server]:
     "Run a server until the end of the block."
-    port, token = free_port(), secrets.token_hex(16)
+    port, token = free_port(), token or secrets.token_hex(16)
     server = Server(f'http://127.0.0.1:{port}', token)
     words = [w.format(port=port, token=token) for w in command]
     with tempfile.TemporaryFile('w+') as log:
