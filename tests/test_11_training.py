@@ -68,11 +68,6 @@ def test_pairs_of_one_seed_are_the_same_and_no_labels_are_an_error():
 def test_labeled_and_unlabeled_objects_are_all_objects():
     labels = Labels(torch.tensor([3, 1]), 5, 24)
     assert labels.unlabeled.tolist() == [0, 2, 4] and labels.pseudo.shape == (3, 24)
-    labels = tiny_trainer().labels
-    assert sorted(labels.labeled.tolist() + labels.unlabeled.tolist()) == list(range(6)) and len(labels.labeled) == 2
-    assert labeled_objects(replace(tiny, labeled=(4, 0)), 6).tolist() == [4, 0]
-    with pytest.raises(InputError, match='labeled: expected object numbers below 6, found 6'): labeled_objects(replace(tiny, labeled=(0, 6)), 6)
-    assert labeled_objects(replace(tiny, labeled=0), 6).sort().values.tolist() == list(range(6))
 
 
 # %% nbs/11_training.ipynb #109f39bc
@@ -94,6 +89,15 @@ def test_the_labeled_share_of_a_batch_is_chosen_or_follows_the_numbers_of_images
         assert labels.pseudo_count(8, share) == guessed
         objects, images, views = labels.sample(8, share, seeded())
         assert (objects < 2).sum() == 8 - guessed and views.shape == (2, 8)
+
+
+# %% nbs/11_training.ipynb #6cb97f4e
+def test_the_labeled_objects_are_drawn_by_the_seed_or_named():
+    labels = tiny_trainer().labels
+    assert sorted(labels.labeled.tolist() + labels.unlabeled.tolist()) == list(range(6)) and len(labels.labeled) == 2
+    assert labeled_objects(replace(tiny, labeled=(4, 0)), 6).tolist() == [4, 0]
+    with pytest.raises(InputError, match='labeled: expected object numbers below 6, found 6'): labeled_objects(replace(tiny, labeled=(0, 6)), 6)
+    assert labeled_objects(replace(tiny, labeled=0), 6).sort().values.tolist() == list(range(6))
 
 
 # %% nbs/11_training.ipynb #b272b888
