@@ -26,6 +26,15 @@ def root():
 
 
 @pytest.fixture(scope='session')
+def rifles(tmp_path_factory):
+    "A data set of six built-in rifles."
+    from ssr_nb.data import make_dataset
+    folder = tmp_path_factory.mktemp('data')/'shapes'
+    make_dataset(folder, categories=['rifle'], count=6)
+    return folder
+
+
+@pytest.fixture(scope='session')
 def playwright():
     from playwright.sync_api import sync_playwright
     with sync_playwright() as started: yield started
