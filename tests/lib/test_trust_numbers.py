@@ -54,7 +54,7 @@ def finite(backend, count, size=24, seed=0):
     return drawn
 
 
-def test_awkward_meshes_under_random_options_give_finite_pictures_and_gradients():
+def test_awkward_meshes_under_random_options_give_finite_images_and_gradients():
     count = int(os.environ.get('SSR_MESHES', 60))
     for backend in 'reference', 'cpu': assert finite(backend, count) == count
 

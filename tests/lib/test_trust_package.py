@@ -1,5 +1,7 @@
 "The installed package needs no notebook and starts quickly; its sources are clean."
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,3 +80,13 @@ def test_ruff_finds_nothing(root):
 def test_mypy_finds_nothing(root):
     done = python('-m', 'mypy', cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_promise_names_tests_that_there_are(root):
+    promises = json.loads((root/'nbs'/'D_promises.ipynb').read_text())['cells'][0]
+    rows = [row for row in ''.join(promises['source']).split('\n') if row.startswith('|')]
+    named = [set(re.findall(r'`(test_\w+)`', row)) for row in rows[2:]]
+    assert named and all(named)
+    defined = {name for path in (root/'tests').rglob('test_*.py')
+               for name in re.findall(r'(?m)^def (test_\w+)\(', path.read_text())}
+    assert set().union(*named) <= defined, set().union(*named) - defined
