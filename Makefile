@@ -9,7 +9,7 @@ PARALLEL := -n $(JOBS) --dist loadgroup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEV := $(BIN)/python -m ssr_nb._dev
 
-.PHONY: help demo test test-fast test-browser test-all lessons lint docs app latency \
+.PHONY: help demo test test-fast test-browser test-all lessons lint lint-js docs app latency \
         lab sync hooks clean
 
 help:  ## this list
@@ -37,8 +37,13 @@ lessons: $(VENV)/.dev  # the chapters without their claims, which tests/ holds a
 lint: $(VENV)/.dev  ## style, types, what is generated, imports from a room above
 	$(BIN)/ruff check ssr_nb tests setup.py
 	$(BIN)/mypy
-	if [ -x node_modules/.bin/eslint ]; then node_modules/.bin/eslint ssr_nb; fi
+	$(MAKE) --no-print-directory lint-js
 	$(DEV).sync --check
+
+lint-js:  # eslint where node is there
+	@if ! command -v npm >/dev/null; then echo 'no node: the JavaScript is not checked'; \
+	else [ -x node_modules/.bin/eslint ] || npm install --silent --no-audit --no-fund; \
+	    npm run --silent lint; fi
 
 latency: $(VENV)/.all  ## how long a key press takes until the new image
 	$(DEV).latency
