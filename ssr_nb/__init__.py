@@ -25,7 +25,7 @@ if TYPE_CHECKING:   # for editors and type checkers; HOMES says the same
     from .train import Trainer
     from .voxels import voxel_iou, voxelize
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [   # in the order of the book
     'Mesh', 'icosphere', 'load_mesh', 'save_mesh',
     'viewpoint_ring', 'look_at', 'perspective',
