@@ -42,7 +42,8 @@ lint: $(VENV)/.dev  ## style, types, what is generated, imports from a room abov
 
 lint-js:  # eslint where node is there
 	@if ! command -v npm >/dev/null; then echo 'no node: the JavaScript is not checked'; \
-	else [ -x node_modules/.bin/eslint ] || npm install --silent --no-audit --no-fund; \
+	else [ -x node_modules/.bin/eslint ] || \
+	    npm install --no-package-lock --no-audit --no-fund --silent; \
 	    npm run --silent lint; fi
 
 latency: $(VENV)/.all  ## how long a key press takes until the new image

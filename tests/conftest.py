@@ -62,6 +62,7 @@ def lab(root):
 WIDGETS = 'C_hands_on.ipynb'
 NAMES = """
 import torch
+from dataclasses import replace
 from pathlib import Path
 from ssr_nb.data import load_image
 from ssr_nb.render import render_views
@@ -93,7 +94,7 @@ def widgets(chromium, lab):
     patch_cells(chapter, {
         'steps=260': 'steps=20', 'iteration < 45': 'iteration < 31',
         '= built_in_matches()': '= built_in_matches(steps=20)',
-        'while monitor.run.wait(1) in BUSY: monitor.refresh()': ''})
+        "while monitor.run.wait(1) in ('starting', 'running'): monitor.refresh()": ''})
     tab = Tab(chromium, viewport={'width': 1400, 'height': 1000})
     open_notebook(tab, server, WIDGETS)
     run_all(tab)

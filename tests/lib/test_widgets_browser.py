@@ -1,6 +1,8 @@
-"The widgets in JupyterLab: keys and clicks against the functions behind them."
+"The widgets, operated in JupyterLab by keys and mouse."
 import json
 import re
+import tempfile
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -8,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from ssr_nb._dev.chapters import ROOT
 from ssr_nb._dev.lab import (
     Tab,
     array_in_kernel,
@@ -17,17 +18,13 @@ from ssr_nb._dev.lab import (
     expect_picture,
     in_kernel,
     open_notebook,
-    open_saved,
     panel,
     press,
     run_all,
     shown,
-    widget_notebooks,
-    widget_outputs,
 )
 from ssr_nb.camera import viewpoint_ring
-from ssr_nb.mesh import icosphere
-from ssr_nb.meshio import save_mesh
+from ssr_nb.mesh import Mesh, icosphere, save_mesh
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape
 
@@ -36,8 +33,7 @@ def notebook(path, *sources):
     "A notebook file of code cells; returns its name."
     cells = [nbformat.v4.new_code_cell(s) for s in sources]
     kernel = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-    metadata = {'kernelspec': kernel}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={'kernelspec': kernel}), path)
     return path.name
 
 
@@ -153,18 +149,19 @@ def test_every_control_has_a_name_a_focus_and_enough_contrast_in_both_themes(wid
 
 
 @pytest.mark.browser
-def test_a_mesh_is_loaded_from_a_file_and_a_wrong_file_is_refused_in_one_line(widgets, tmp_path):
+def test_a_mesh_is_loaded_from_a_file_and_a_wrong_file_is_refused_in_one_line(widgets):
     viewer = panel(widgets, 'soft')
-    good, bad, other = (tmp_path/name for name in ('ball.obj', 'bad.obj', 'page.html'))
-    save_mesh(icosphere(1), good); bad.write_text('v 0 0 0\n'); other.write_text('<p>')
-    viewer.get_by_test_id('load').set_input_files(good)
-    expect(lambda: viewer.get_by_test_id('caption').text_content(), '42 vertices, 80 faces')
-    expect(lambda: in_kernel(widgets, 'len(viewer.mesh.vertices)'), '42')
-    viewer.get_by_test_id('load').set_input_files(bad)
-    expect(lambda: viewer.get_by_test_id('message').text_content(), 'bad.obj: no faces')
-    viewer.get_by_test_id('load').set_input_files(other)
-    expect(lambda: viewer.get_by_test_id('message').text_content().startswith('page.html: expected .obj'), True)
-    assert in_kernel(widgets, 'len(viewer.mesh.vertices)') == '42'
+    with tempfile.TemporaryDirectory() as folder:
+        good, bad, other = (Path(folder)/name for name in ('ball.obj', 'bad.obj', 'page.html'))
+        save_mesh(Mesh(icosphere(1).vertices, icosphere(1).faces), good); bad.write_text('v 0 0 0\n'); other.write_text('<p>')
+        viewer.get_by_test_id('load').set_input_files(good)
+        expect(lambda: viewer.get_by_test_id('caption').text_content(), '42 vertices, 80 faces')
+        expect(lambda: in_kernel(widgets, 'len(viewer.mesh.vertices)'), '42')
+        viewer.get_by_test_id('load').set_input_files(bad)
+        expect(lambda: viewer.get_by_test_id('message').text_content(), 'bad.obj: no faces')
+        viewer.get_by_test_id('load').set_input_files(other)
+        expect(lambda: viewer.get_by_test_id('message').text_content().startswith('page.html: expected .obj'), True)
+        assert in_kernel(widgets, 'len(viewer.mesh.vertices)') == '42'
     widgets.check()
 
 
@@ -230,13 +227,14 @@ def test_a_click_on_a_cell_of_the_matrix_shows_its_pair_and_the_threshold_its_la
 
 
 @pytest.mark.browser
-def test_an_image_that_is_given_in_the_browser_becomes_the_mesh_of_the_network_and_is_saved(widgets, tmp_path):
+def test_an_image_that_is_given_in_the_browser_becomes_the_mesh_of_the_network_and_is_saved(widgets):
     part = panel(widgets, 'sheet')
     pixels = render_views(make_shape('car', torch.Generator().manual_seed(5)), viewpoint_ring()[7:8]).numpy()[0]
-    path = tmp_path/'car.png'
-    Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
-    part.get_by_test_id('open_image').set_input_files(path)
-    expect_picture(part.get_by_test_id('sheet'), array_in_kernel(widgets, f'silhouette_sheet(taught.predict(load_image({str(path)!r})))'), within=60)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'car.png'
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
+        part.get_by_test_id('open_image').set_input_files(path)
+        expect_picture(part.get_by_test_id('sheet'), array_in_kernel(widgets, f'silhouette_sheet(taught.predict(load_image({str(path)!r})))'), within=60)
     part.get_by_test_id('name').fill('my car')
     press(widgets, part.get_by_test_id('name'), 'Enter')
     press(widgets, part.get_by_test_id('kind-.obj'), 'ArrowRight')
@@ -253,7 +251,7 @@ def test_a_run_is_started_paused_continued_and_stopped_by_its_buttons(widgets):
     press(widgets, part.get_by_test_id('azimuth'), 'ArrowRight', 2)
     expect_picture(part.get_by_test_id('film'), array_in_kernel(widgets, 'film_strip(monitor.images, chosen_snapshots(monitor.snapshots), -35.)'))
     run = 'BackgroundRun(here/"data", "plane", replace(short, iterations=100_000), here/"browser")'
-    reset = dict(run=run, folder='here/"browser"', record=None, seen=None, stages=[])
+    reset = dict(run=run, folder='here/"browser"', record=None, seen=None, snapshots=[])
     for name, value in reset.items(): in_kernel(widgets, f'setattr(monitor, {name!r}, {value})')
     in_kernel(widgets, 'monitor.draw()')
     caption = lambda: part.get_by_test_id('caption').text_content()
@@ -277,7 +275,7 @@ def test_a_run_is_started_paused_continued_and_stopped_by_its_buttons(widgets):
 @pytest.mark.browser
 def test_a_browser_without_webgl_shows_the_mesh_that_python_draws(chromium_without_webgl, lab):
     server, folder = lab
-    name = notebook(folder/'plain.ipynb', 'from ssr_nb.widgets import MeshViewer\nfrom ssr_nb.widgets.controls import decode\nfrom ssr_nb.widgets.mesh_viewer import *\nviewer = MeshViewer()\nviewer')
+    name = notebook(folder/'plain.ipynb', 'from ssr_nb.widgets import MeshViewer, decode\nfrom ssr_nb.widgets.mesh_viewer import Look, mesh_scene\nviewer = MeshViewer()\nviewer')
     tab = Tab(chromium_without_webgl)
     assert tab.page.evaluate('() => document.createElement("canvas").getContext("webgl2")') is None
     open_notebook(tab, server, name); run_all(tab)
@@ -291,26 +289,46 @@ def test_a_browser_without_webgl_shows_the_mesh_that_python_draws(chromium_witho
     tab.check(); close_notebook(tab)
 
 
-def test_every_widget_of_a_saved_notebook_has_a_picture_and_no_state():
-    assert '15_widgets.ipynb' in widget_notebooks(ROOT/'nbs')
-    for name in widget_notebooks(ROOT/'nbs'):
-        saved = json.loads((ROOT/'nbs'/name).read_text())
-        assert 'widgets' not in saved['metadata'], name
-        assert all('image/png' in data for data in widget_outputs(saved)), name
+@pytest.mark.browser
+def test_a_panel_says_what_to_do_and_what_its_colours_and_symbols_mean_in_the_browser(widgets):
+    viewer, explorer = panel(widgets, 'soft'), panel(widgets, 'matrix')
+    for part in (viewer, explorer):
+        assert part.get_by_test_id('hint').is_visible()
+        assert part.get_by_test_id('hint').text_content() in (in_kernel(widgets, 'viewer.hint'), in_kernel(widgets, 'explorer.hint'))
+    assert explorer.locator('dt').all_text_contents() == ['S', 'Ŝ', 'τ']
+    in_kernel(widgets, '[viewer.set_trait("shows", "against target"), viewer.set_trait("force", False)]')
+    legend = viewer.get_by_test_id('legend')
+    expect(lambda: legend.locator('span').all_text_contents(), ['mesh only', 'target only', 'both'])
+    colors = legend.locator('i').evaluate_all('marks => marks.map(mark => getComputedStyle(mark).backgroundColor)')
+    assert colors == ['rgb(255, 140, 26)', 'rgb(26, 115, 255)', 'rgb(255, 255, 255)']
+    in_kernel(widgets, 'viewer.set_trait("shows", "silhouette")')
+    expect(legend.is_visible, False)
+    widgets.check()
 
 
 @pytest.mark.browser
-def test_a_saved_notebook_shows_its_pictures_without_a_kernel(chromium, lab):
+def test_the_wheel_changes_the_distance_of_a_mesh_with_the_focus_and_home_goes_back(chromium, lab):
     server, folder = lab
-    for name in widget_notebooks(ROOT/'nbs'):
-        tab = Tab(chromium)
-        (folder/f'saved_{name}').write_bytes((ROOT/'nbs'/name).read_bytes())
-        open_saved(tab, server, f'saved_{name}')
-        pictures = tab.page.locator('.jp-OutputArea-output[data-mime-type="image/png"] img')
-        pngs = [data for cell in json.loads((ROOT/'nbs'/name).read_text())['cells'] for output in cell.get('outputs', [])
-                for kind, data in output.get('data', {}).items() if kind == 'image/png']
-        expect(pictures.count, len(pngs), within=60)
-        for picture in pictures.all(): assert picture.evaluate('img => img.decode().then(() => img.naturalWidth)') > 50
-        assert tab.page.evaluate('() => jupyterapp.shell.currentWidget.context.sessionContext.session') is None
-        tab.check(but="null (reading 'kernel')")  # Jupyter's widget manager asks for the kernel that there is not
-        tab.context.close()
+    name = notebook(folder/'turn.ipynb', 'from ssr_nb.widgets import MeshViewer\nviewer = MeshViewer(azimuth=50.)\nviewer')
+    tab = Tab(chromium)
+    open_notebook(tab, server, name); run_all(tab)
+    viewer = panel(tab, 'soft')
+    mesh = viewer.get_by_test_id('mesh')
+    press(tab, mesh, 'ArrowLeft', 2); press(tab, mesh, 'ArrowUp', 3)
+    box = mesh.bounding_box()
+    tab.page.mouse.move(box['x'] + box['width']/2, box['y'] + box['height']/2)
+    tab.page.mouse.wheel(0, 100)
+    expect(lambda: in_kernel(tab, '(viewer.azimuth, viewer.elevation, round(viewer.distance, 3))'), '(60.0, 5.0, 2.832)')
+    press(tab, mesh, 'Home')
+    expect(lambda: in_kernel(tab, '(viewer.azimuth, viewer.elevation, viewer.distance)'), '(50.0, 20.0, 2.732)')
+    tab.check(); close_notebook(tab)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize('width', [800, 1280])
+def test_no_panel_is_wider_than_its_page(widgets, width):
+    size = widgets.page.viewport_size
+    widgets.page.set_viewport_size({'width': width, 'height': 900})
+    OVER = """panels => panels.map(panel => [panel.scrollWidth, panel.clientWidth])"""
+    for inside, room in widgets.page.get_by_test_id('panel').evaluate_all(OVER): assert inside <= room + 1, (inside, room)
+    widgets.page.set_viewport_size(size)
