@@ -49,6 +49,8 @@ def __getattr__(name: str) -> object:
     "Import the module of a public name when the name is first asked for."
     if name not in HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    if HOMES[name] in ('mesh', 'meshio', 'reconstruct'):
+        import_module(f'{__name__}.display')   # then a mesh draws itself in a notebook
     value = getattr(import_module(f'{__name__}.{HOMES[name]}'), name)
     globals()[name] = value
     return value

@@ -21,6 +21,8 @@ ROOMS = [line.split() for line in '''
     losses  voxels
     render
     display  raster.bench
+    atlas
+    objfile
     meshio
     shapes
     data
@@ -34,7 +36,7 @@ ROOMS = [line.split() for line in '''
     train
     runs
     callbacks
-    evaluate
+    evaluate  figures
     tables
     report
     sweep

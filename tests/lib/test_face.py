@@ -40,3 +40,10 @@ def test_importing_the_package_imports_neither_torch_nor_numpy():
 
 def test_types_are_shipped():
     assert (Path(ssr_nb.__file__).parent/'py.typed').exists()
+
+
+def test_a_mesh_of_the_face_draws_itself():
+    program = ('import ssr_nb; bundle = ssr_nb.icosphere(1)._repr_mimebundle_(); '
+               'print(*bundle)')
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+    assert 'image/png' in done.stdout.split(), done.stderr
