@@ -36,7 +36,7 @@ ROOMS = [line.split() for line in '''
     train
     runs
     callbacks
-    evaluate
+    evaluate  figures
     tables
     report
     sweep
