@@ -146,8 +146,9 @@ def default_options(
     words: Sequence[str],
 ) -> tuple[Train[Any], type]:   # and the class of the options of its rule
     "A preset's values; which options there are depends on the rule."
-    preset = find_word(words, '--preset') or 'small'
-    config = PRESETS[preset if preset in PRESETS else 'small']
+    preset = find_word(words, '--preset')
+    if preset not in PRESETS: preset = 'small'   # the parser will refuse others
+    config = PRESETS[preset]
     name = find_word(words, '--rule')
     if name is None and find_word(words, '--method') == 'softras': name = 'none'
     if name is not None and name != rule_name(config.rule):
@@ -227,7 +228,7 @@ def with_options(
     options = _paths()
     text = re.sub(r'^config(?:\.(\w+))?: (\w+): ',
                   lambda m: f'{m[1]}.{m[2]}: ' if m[1] else f'{m[2]}: ', str(error))
-    text = re.sub(r'^rule_options: (\w+): ',
+    text = re.sub(r'^rule[-_]options: (\w+): ',
                   lambda m: f'--rule.{m[1].replace("_", "-")}: ', text)
     text = re.sub(r'^--rule: rule: ', '--rule: ', text)
     start, colon, rest = text.partition(':')
