@@ -1,4 +1,5 @@
 "ssr_data: make, check or list a data set."
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,6 +70,10 @@ def check_make(o: Make):
             raise InputError(f'--meshes: {path}: no such file or folder')
     if o.count is not None and o.count < 3:
         raise InputError(f'--count: expected 3 or more, found {o.count}')
+    for option, axis in (('--up', o.up), ('--front', o.front)):
+        if not re.fullmatch('[+-]?[xyz]', axis):
+            raise InputError(f'{option}: expected +x, -x, +y, -y, +z or -z, '
+                             f'found {axis!r}')
     for name in o.categories if o.meshes is None else ():
         if name not in CATEGORIES:
             raise InputError(f'--categories: {name!r}: expected some of '

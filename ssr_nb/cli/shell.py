@@ -84,15 +84,13 @@ def warnings_as_lines(
 
 def command(
     name: str,   # as typed in a shell
-) -> Callable[[Callable[[list[str]], int | None]],
-              Callable[[Sequence[object] | None], int]]:
+) -> Callable[[Callable[[list[str]], int | None]], Callable[..., int]]:
     """Make a console command of a function of the words behind its name.
 
     It returns an exit code: 0, 2 after one line about wrong input, or 130 after
     an interrupt. A bug stays a traceback.
     """
-    def decorate(body: Callable[[list[str]], int | None]
-                 ) -> Callable[[Sequence[object] | None], int]:
+    def decorate(body: Callable[[list[str]], int | None]) -> Callable[..., int]:
         @wraps(body)
         def run(argv: Sequence[object] | None = None) -> int:
             words = sys.argv[1:] if argv is None else [str(w) for w in argv]

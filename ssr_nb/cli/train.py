@@ -146,7 +146,7 @@ def default_options(
     words: Sequence[str],
 ) -> tuple[Train[Any], type]:   # and the class of the options of its rule
     "A preset's values; which options there are depends on the rule."
-    preset = find_word(words, '--preset')
+    preset = find_word(words, '--preset') or ''
     if preset not in PRESETS: preset = 'small'   # the parser will refuse others
     config = PRESETS[preset]
     name = find_word(words, '--rule')
@@ -175,13 +175,14 @@ def parse_train(
     every = '--help-all' in words
     asked = every or '--help' in words or '-h' in words
     about = inspect.cleandoc(Train.__doc__ or '')
+    made: Any = Train   # generic over the options of the rule
     annotated: Any = kind
     if asked and not every:
         about += '\n\n--help-all lists the options of networks and losses, too.'
         default = replace(default, config=ShortConfig(**vars(default.config)))
-        annotated = Suppress[kind]   # type: ignore[valid-type]
+        annotated = Annotated[kind, Suppress]
     try:
-        o = parse(Train[annotated], ['--help'] if asked else list(words),
+        o = parse(made[annotated], ['--help'] if asked else list(words),
                   'ssr_train', default=default, description=about,
                   registry=REGISTRY)
         rule = None if kind is NoOptions else o.rule_options
@@ -213,7 +214,7 @@ def _paths() -> dict[str, str]:
     for f in fields(whole):
         part = getattr(whole, f.name)
         nested = is_dataclass(part) and f.name != 'rule'
-        paths = [f'{f.name}.{g.name}' for g in fields(part)] if nested else [f.name]   # type: ignore[arg-type]
+        paths = [f'{f.name}.{g.name}' for g in fields(part)] if nested else [f.name]
         for path in paths:
             found[path] = '--' + path.replace('_', '-')
             names.setdefault(path.rpartition('.')[2], []).append(path)

@@ -82,6 +82,6 @@ def test_a_data_set_is_made_in_the_folder_where_one_stands(tmp_path, monkeypatch
     assert Path('plane_train_images.npz').is_file()
 
 
-@pytest.mark.parametrize('up', ['+w', 'y'])
+@pytest.mark.parametrize('up', ['+w', 'yy', ''])
 def test_an_axis_that_is_none_is_refused(tmp_path, up):
-    assert 'up' in refused(main, 'make', tmp_path/'d', '--categories', 'plane', '--count', 3, '--up', up, within=tmp_path)
+    assert '--up: expected +x' in refused(main, 'make', tmp_path/'d', '--categories', 'plane', '--count', 3, '--up', up, within=tmp_path)

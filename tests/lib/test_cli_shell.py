@@ -62,8 +62,8 @@ def test_what_a_terminal_would_obey_is_never_printed_raw(capsys):
 def test_what_is_left_out_of_a_mesh_is_one_line_each_and_other_warnings_stay_what_they_are():
     @command('ssr_x')
     def body(words):
-        for _ in range(2): warnings.warn('chair.glb:\n no texture\x1b', MeshWarning)
-        warnings.warn('other', UserWarning)
+        for _ in range(2): warnings.warn('chair.glb:\n no texture\x1b', MeshWarning, stacklevel=1)
+        warnings.warn('other', UserWarning, stacklevel=1)
 
     with pytest.warns(UserWarning, match='other') as kept: code, out, err = shell(body)
     assert (code, out, err) == (0, '', 'ssr_x: chair.glb: no texture?\n') and len(kept) == 1

@@ -100,7 +100,7 @@ def test_what_training_says_of_a_field_is_said_of_its_option():
 
 
 def test_help_shows_the_fifteen_options_that_people_change_and_help_all_the_rest():
-    short, every = (set(word.rstrip(',') for word in done(main, flag).split() if word.startswith('--')) for flag in ('--help', '--help-all'))
+    short, every = ({word.rstrip(',') for word in done(main, flag).split() if word.startswith('--')} for flag in ('--help', '--help-all'))
     listed = {line.strip('│| ').split()[0] for line in done(main, '--help').splitlines() if line.strip('│| ').startswith('--') and line.strip('│|- ')} - {'--help-all'}
     assert listed == {'--category', '--preset', '--method', '--out', '--resume', '--threads', '--quiet', '--device', '--labeled', '--seed',
                       '--iterations', '--batch', '--cycle', '--gate', '--rule'}
@@ -110,8 +110,7 @@ def test_help_shows_the_fifteen_options_that_people_change_and_help_all_the_rest
 
 def test_the_help_of_an_option_is_the_comment_of_its_field_and_of_no_other():
     text = ' '.join(done(main, '--help-all').replace('│', ' ').split())
-    for words in ('--labeled-share {None}|FLOAT share of labeled images in a batch, beside pseudo-labeled ones (§3.2); none: by their numbers '
-                  '(default: 0.5) --references',
+    for words in ('images in a batch, beside pseudo-labeled ones (§3.2); none: by their numbers (default: 0.5) --references',
                   'N | NUMBER NUMBER … how many objects have viewpoints (0: all), or which ones (Table 2) (default: 2) --seed',
                   '--shape.decay FLOAT share of the run after which lr and sigma × 0.3 (default: 0.8333333333333334) --shape.laplacian',
                   '--view.pseudo INT pseudo-labeled objects among its pairs (default: 0) --view.image-size',
