@@ -2,7 +2,6 @@
 import os
 import platform
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from ..core import InputError
@@ -24,9 +23,10 @@ class Bench:
     # of a sphere: 20, 80, 320, 1280, 5120, …
     faces: tuple[int, ...] = (320, 1280)
     image_size: tuple[int, ...] = (64,)    # pixels
-    # to compare; fragments: a list of them in plain torch
+    # to compare; fragments: a list of them in plain torch; pytorch3d, deodr
+    # and mitsuba where they are installed
     backends: tuple[Literal['reference', 'fragments', 'cpu', 'triton',
-                            'pytorch3d'], ...] = (
+                            'pytorch3d', 'deodr', 'mitsuba'], ...] = (
         'reference', 'fragments', 'cpu')
     threads: tuple[int, ...] = (1,)     # of the CPU
     color: Flag = False                 # with colours, not only silhouettes
@@ -55,13 +55,12 @@ def bench_cases(
     "Every combination that this machine can run; others are said."
     import torch
 
-    from ..raster.bench import RIVALS, BenchCase
-    absent = dict.fromkeys(RIVALS, 'compared by silhouettes only')
-    if not o.color: absent = {}
-    if not torch.cuda.is_available(): absent['triton'] = 'no CUDA device'
+    from ..raster.bench import RIVALS, BenchCase, missing_package
+    absent = {}
     for rival in RIVALS:
-        if rival != 'fragments' and not find_spec(rival):
-            absent[rival] = 'not installed'
+        if o.color: absent[rival] = 'compared by silhouettes only'
+        if missing_package(rival): absent[rival] = 'not installed'
+    if not torch.cuda.is_available(): absent['triton'] = 'no CUDA device'
     absent = {b: absent[b] for b in o.backends if b in absent}
     backends = [b for b in o.backends if b not in absent]
     if not backends:

@@ -8,7 +8,6 @@ import tyro
 from tyro.conf import Positional, arg
 
 from ..core import InputError
-from ..data.npz import list_splits
 from ..shapes import CATEGORIES
 from .shell import Folder, command, did_you_mean, parse, say, show_objects
 
@@ -121,7 +120,7 @@ def main(
     o = parse(Data, words, 'ssr_data',
               description='Data sets: make, check or list one.')
     if isinstance(o, Make): check_make(o)
-    else: list_splits(o.folder)   # InputError unless it is a folder
+    elif not o.folder.is_dir(): raise InputError(f'{o.folder}: no such folder')
     if isinstance(o, Check): check_data(o.folder)
     else:
         if isinstance(o, Make): make_data(o)

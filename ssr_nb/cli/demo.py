@@ -19,8 +19,6 @@ from filelock import FileLock, Timeout
 
 from ..config import PRESETS, SSRConfig, find_rule, with_overrides
 from ..core import InputError, atomic_write, read_json, write_text
-from ..data.npz import SPLITS, list_splits, split_file
-from ..progress import progress_bar
 from ..shapes import CATEGORIES
 from .shell import (
     Flag,
@@ -118,6 +116,7 @@ def demo_files(
     category: str,
 ) -> list[Path]:   # that a demo of the category writes, but for locks
     "Every file of a demo, whether it is there yet or not."
+    from ..data.npz import SPLITS, split_file
     data, runs = folder/'data', folder/'runs'
     run_files = ('config.json', 'metrics.csv', 'reconstructor.safetensors',
                  'checkpoint.pt', 'eval_test.json')
@@ -229,8 +228,8 @@ def demo_worker(
             queue.put((method, row['iteration'], row['val_iou'],
                        row['label_coverage']))
     data, folder = o.out/'data', o.out/'runs'/method
-    splits = [load_split(data, o.category, split) for split in SPLITS[:2]]
-    trainer = fit(splits[0], splits[1], demo_config(o, method), folder,
+    train, val = (load_split(data, o.category, s) for s in ('train', 'val'))
+    trainer = fit(train, val, demo_config(o, method), folder,
                   resume=True, progress=False, callbacks=[Report()])
     if trainer.iteration < o.iterations: return {}
     result = read_evaluation(folder) or evaluate_run(folder, data)
@@ -264,6 +263,7 @@ def train_both(
 ) -> dict[str, dict[str, Any]]:   # method -> result of demo_worker
     "SoftRas and SSR at the same time, with a progress bar each."
     from ..figures import METHOD_LABELS
+    from ..progress import progress_bar
     context = multiprocessing.get_context('spawn')
     queue, stop = context.Queue(), context.Event()
     bars = {m: progress_bar(o.iterations, f'{METHOD_LABELS[m]:8}', position=i)
@@ -357,6 +357,7 @@ def demo_data(
 ) -> dict[str, int]:   # split -> number of objects
     "Make the data set, unless it is there."
     from ..data import load_split, make_dataset
+    from ..data.npz import SPLITS, list_splits
     data = o.out/'data'
     there = data.is_dir() and {s for n, s in list_splits(data)
                                if n == o.category}

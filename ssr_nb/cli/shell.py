@@ -17,8 +17,6 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, arg
 
 from ..core import InputError, MeshWarning, read_json
-from ..data.npz import find_name, list_splits, split_file
-from ..progress import progress_bar
 from ..shapes import CATEGORIES
 
 __all__: list[str] = []
@@ -197,6 +195,7 @@ def check_category(
     splits: Collection[str],  # that are needed
 ) -> str:                     # as the files have it
     "InputError unless a data set has files of a category."
+    from ..data.npz import find_name, list_splits, split_file
     try: name = find_name(folder, category)
     except InputError as error:
         there = {name for name, _ in list_splits(folder)}
@@ -271,6 +270,7 @@ def show_objects(
     items: list[T],
 ) -> Iterator[T]:
     "The items again, with a progress bar around them."
+    from ..progress import progress_bar
     bar = progress_bar(len(items), 'objects', leave=False)
     for item in items:
         yield item

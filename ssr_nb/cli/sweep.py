@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from ..core import InputError
-from ..data.npz import SPLITS, list_splits
 from .shell import (
     File,
     Flag,
@@ -64,6 +63,7 @@ def check_sweep(
     o: Sweep,
 ) -> tuple[str, ...]:   # categories
     "InputError for what is wrong and can be seen without torch."
+    from ..data.npz import SPLITS, list_splits
     check_least(processes=(o.processes, 1), iterations=(o.iterations, 1))
     if o.results.is_dir(): check_out(o.results, '--results')
     for method in o.methods:
