@@ -14,7 +14,7 @@ demo: $(VENV)/.run  ## SoftRas and SSR side by side on built-in shapes: demo/rep
 test: $(VENV)/.dev  ## every claim, then every notebook top to bottom, its claims aside
 	$(PYTEST) -n $(JOBS) --dist worksteal tests
 	rm -rf lessons
-	$(BIN)/ssr_nb_sync --lessons lessons
+	$(BIN)/python -m ssr_nb._dev.sync --lessons lessons
 	$(PYTEST) -n $(JOBS) --dist worksteal --nbmake --nbmake-timeout=900 \
 	    $$(ls -r lessons/*.ipynb)  # the long chapters come late in the book: first
 
@@ -37,7 +37,7 @@ lab: $(VENV)/.dev  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir nbs nbs/index.ipynb
 
 sync: $(VENV)/.dev  ## notebooks -> modules, tests, README
-	$(BIN)/ssr_nb_sync
+	$(BIN)/python -m ssr_nb._dev.sync
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

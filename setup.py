@@ -28,6 +28,6 @@ setup(
     install_requires=cfg['requirements'].split(),
     extras_require={key.removesuffix('_requirements'): cfg[key].split()
                     for key in cfg if key.endswith('_requirements')},
-    packages=find_packages(include=[cfg['lib_name']]),
+    packages=find_packages(include=[cfg['lib_name'] + '*'], exclude=['*._dev*']),
     entry_points={'console_scripts': cfg['console_scripts'].split()},
 )

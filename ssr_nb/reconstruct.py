@@ -10,6 +10,7 @@ __all__ = ['DIST_EPS', 'Encoder', 'deform', 'Decoder', 'check_images', 'Reconstr
 import json
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -117,7 +118,7 @@ class Reconstructor(nn.Module):
 
     def __init__(
         self,
-        subdivisions: int = 3,           # subdivisions of the sphere: 3 has V = 642
+        subdivisions: int = 3,    # of the sphere: 3 has V = 642
         image_size: int = 64,     # pixels
         width: int = 64,          # channels after the first convolution
         hidden: int = 1024,       # units of the linear layers
@@ -126,9 +127,9 @@ class Reconstructor(nn.Module):
         colors: bool = False,     # give each vertex a colour as well
     ):
         super().__init__()
-        self.architecture = dict(
-            subdivisions=subdivisions, image_size=image_size, width=width, hidden=hidden,
-            features=features, batch_norm=batch_norm, colors=colors)
+        self.architecture: dict[str, Any] = dict(
+            subdivisions=subdivisions, image_size=image_size, width=width,
+            hidden=hidden, features=features, batch_norm=batch_norm, colors=colors)
         template = icosphere(subdivisions)
         self.register_buffer('faces', template.faces, persistent=False)
         self.encoder = Encoder(image_size, width, hidden, features,
@@ -185,9 +186,8 @@ def predict_mesh(
     with eval_mode(model):
         found = model(pixels[None].to(model.faces.device).float()/255,
                       colored)
-    vertices, colors = found if colored else (found, None)
-    return Mesh(vertices[0].cpu(), model.faces.cpu(),
-                colors[0].cpu() if colored else None)
+    vertices, colors = found if colored else (found, [None])
+    return Mesh(vertices[0].cpu(), model.faces.cpu(), colors[0])
 
 def save_reconstructor(
     model: Reconstructor,
@@ -292,7 +292,7 @@ class ReconstructionLoss(nn.Module):
         flat, (laplacian, flatten) = vertices.flatten(0, 1), self.weights
         loss = (laplacian*laplacian_loss(flat, self.laplacian)
                 + flatten*flatten_loss(flat, self.edge_quads))
-        if colors is None:
+        if colors is None or rgb is None:
             rendered = renderer.silhouettes(meshes, self.faces, views)
             return loss + silhouette_iou_loss(rendered, target)
         vertex_colors = torch.cat([colors, colors]).flatten(0, 1)

@@ -153,20 +153,21 @@ def shift_distances(
 
 # %% ../nbs/13_beyond_the_paper.ipynb #dd0eab12
 def propagate_placement(
-    views: Tensor,        # (n, K) walks of n objects, by order_on_ring
-    fit: Tensor,          # (n, K) mean log S of the walk moved on by s views
+    views: Tensor,        # (n, K) orders of n objects, by order_on_ring
+    fit: Tensor,          # (n, K) mean log S of the order shifted by s views
     images: Tensor,       # (n, K, C, S, S) uint8
     references: Tensor,   # (R, K, C, S, S) uint8, labeled objects
     weight: float = .1,   # α
-) -> tuple[Tensor, Tensor]:   # (n, K) walks in place; (n,) in which order
-    "Place walks from the labeled objects outwards, by likeness."
+) -> tuple[Tensor, Tensor]:   # (n, K) orders in place; (n,) in which order
+    "Place orders from the labeled objects outwards, by likeness."
     n, count = views.shape
     order = views.argsort(1).to(images.device)
-    walks = small_colors(images).take_along_dim(order[..., None], 1)
+    orders = small_colors(images).take_along_dim(order[..., None], 1)
     nearest = torch.full((n,), torch.inf)
-    tables, open_, placed = torch.zeros(n, count), torch.ones(n) > 0, []
+    tables, open_ = torch.zeros(n, count), torch.ones(n) > 0
+    placed: list[int] = []
     def compare(known):
-        table = shift_distances(walks, known).cpu()
+        table = shift_distances(orders, known).cpu()
         closer = open_ & (table.amin(1) < nearest)
         tables[closer], nearest[closer] = table[closer], table.amin(1)[closer]
     for known in small_colors(references): compare(known)
@@ -178,7 +179,7 @@ def propagate_placement(
         views[i] = (views[i] + start) % count
         open_[i] = False
         placed.append(i)
-        compare(walks[i].roll(start, 0))
+        compare(orders[i].roll(start, 0))
     return views, torch.tensor(placed)
 
 # %% ../nbs/13_beyond_the_paper.ipynb #f1f8e150
@@ -189,25 +190,26 @@ def label_on_ring(
     weight: float = 10.,   # β
     trust: float = 1.,     # share of the objects, the surest, to label
     references: Tensor | None = None,  # (R, K, C, S, S) uint8, labeled
-    spread: float = 0.,    # α of propagate_placement; 0: not asked
+    neighbor_weight: float = 0.,       # α of propagate_placement; 0: not asked
 ) -> Tensor:               # (n, K) viewpoint number, or -1
-    "A walk around each object, by S; kept where Ŝ walks the same."
+    "An order around each object, by S; kept where Ŝ gives the same."
     if similarity.shape[-2] != similarity.shape[-1]:
-        raise InputError('labels by tour need one image of an object for '
+        raise InputError('labels on a ring need one image of an object for '
                          f'each viewpoint, got {tuple(similarity.shape)}')
-    walks, agreed = [], []
+    orders, agreed = [], []
     for s, r, object_images in zip(similarity, rotated, images):
         distance = image_distance(object_images)
-        walks.append(order_on_ring(s, distance, weight))
-        agreed.append(walks[-1] == order_on_ring(r, distance, weight))
-    both, views = similarity*rotated, torch.stack(walks)
-    if spread:
+        orders.append(order_on_ring(s, distance, weight))
+        agreed.append(orders[-1] == order_on_ring(r, distance, weight))
+    both, views = similarity*rotated, torch.stack(orders)
+    if neighbor_weight and references is not None:
         fit = torch.stack([shift_scores(*pair)[:views.shape[1]]
                            for pair in zip(both, views)])/2
         views, order = propagate_placement(views, fit, images, references,
-                                           spread)
-    else: order = np.argsort([-placement_margin(*pair)
-                              for pair in zip(both, views)], kind='stable')
+                                           neighbor_weight)
+    else: order = torch.as_tensor(np.argsort(
+        [-placement_margin(*pair) for pair in zip(both, views)],
+        kind='stable'))
     labels = views.where(torch.stack(agreed), torch.full_like(views, -1))
     labels[order[math.ceil(trust*len(order)):]] = -1
     return labels

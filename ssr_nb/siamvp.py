@@ -100,7 +100,7 @@ def kaiming_init(
     "Initialise weights after He et al. 2015, biases with 0; paper §4.2."
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None: nn.init.zeros_(layer.bias)
 
 # %% ../nbs/09_siamvp.ipynb #fa53e63c
 def affine_matrix(
@@ -154,9 +154,9 @@ class PairBatch(NamedTuple):
     affine: Tensor | None    # (2, 3) for `warp`; None: no augmentation
 
     def to(self, device) -> 'PairBatch':   # without waiting for it
-        return PairBatch(*(part if part is None else
-                          part.to(device, non_blocking=True)
-                          for part in self))
+        def moved(part): return (part if part is None else
+                                 part.to(device, non_blocking=True))
+        return PairBatch(*map(moved, self))
 
 # %% ../nbs/09_siamvp.ipynb #2c6cb00e
 def random_pairs(

@@ -18,6 +18,15 @@ def index_on_device(
                         for i in numbers)]
 
 
+def move_network(
+    network: nn.Module,
+    device: str,
+):
+    "To a device, in the memory format that convolutions like best."
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def autocast_context(
     device: str,
     precision: str,   # float32 or bfloat16

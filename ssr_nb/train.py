@@ -25,7 +25,8 @@ from .rules import label_quality
 from .siamvp import (PairBatch, Similarities, SiamVP,
                            ViewpointClassifier, classifier_loss,
                            pair_accuracy, pair_batch_loss, sample_pair_batch)
-from .steps import Stepper, autocast_context, index_on_device
+from .steps import (Stepper, autocast_context, index_on_device,
+                          move_network)
 
 # %% ../nbs/11_training.ipynb #b33164d8
 def sample_pairs(
@@ -109,7 +110,7 @@ class ShapeLearner:
             self.model.faces, image_size, c.laplacian, c.flatten, half_angle,
             c.color).to(device)
         convert_sync_batchnorm(self.model)
-        self.model.to(device, memory_format=torch.channels_last)
+        move_network(self.model, device)
         if torch.device(device).type != 'cpu':   # no host in its backward
             self.loss.laplacian = self.loss.laplacian.to_dense()
         self.stepper = Stepper(self.model, c.lr, config.run.graph)
@@ -165,7 +166,7 @@ class ViewLearner:
         classify = config.rule and config.rule.network == 'classifier'
         self.network = (ViewpointClassifier(views, *sizes) if classify
                         else SiamVP(*sizes))
-        self.network.to(device, memory_format=torch.channels_last)
+        move_network(self.network, device)
         self.stepper = Stepper(self.network, c.lr, config.run.graph)
 
     def sample(
@@ -345,6 +346,7 @@ class Trainer:
     def relabel(self):
         "New pseudo-labels, if SiamVP passes the gate (listing, step 6)."
         c, labels = self.config, self.labels
+        if c.rule is None: return
         if self.view is None:   # an oracle
             truth = labels.known[:1].expand(len(labels.unlabeled), -1)
             labels.pseudo = truth.clone()
@@ -368,8 +370,9 @@ class Trainer:
     ) -> Tensor:              # (n, K) int64 viewpoint number, or -1
         "What the rule says of some unlabeled objects."
         members, rule = self.labels.unlabeled[rows], self.config.rule
+        assert rule is not None and self.view is not None
         found = rule(Similarities(
-            self.siam, self.siam_images[members], references,
+            self.view.network, self.siam_images[members], references,
             progress=self.iteration/self.config.iterations, model=self.model,
             rgba=self.images[members], viewpoints=self.viewpoints,
             half_angle=self.half_angle))

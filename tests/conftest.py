@@ -1,5 +1,6 @@
 "Fixtures that the generated tests ask for with `#| each`, and their markers."
 import os
+from pathlib import Path
 
 import matplotlib
 import pytest
@@ -18,8 +19,8 @@ def device(request): return request.param
 
 @pytest.fixture(scope='session')
 def root():
-    from nbdev.config import get_config
-    return get_config().config_path
+    from ssr_nb._dev.chapters import ROOT
+    return ROOT
 
 
 @pytest.fixture(scope='session')
@@ -56,7 +57,7 @@ def widgets(chromium, lab):
         open_notebook,
         run_all,
     )
-    from ssr_nb.sync import without_claims
+    from ssr_nb._dev.sync import without_claims
     server, folder = lab
     chapter = folder/'15_widgets.ipynb'
     without_claims(chapter)
@@ -103,3 +104,17 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker('browser'):
             item.add_marker(pytest.mark.skip(reason='in a real browser: make test-browser'))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    "Below a claim that fails: the notebook, the cell and the line to look at."
+    report = yield
+    if call.excinfo and report.failed:
+        from ssr_nb._dev.sync import claim_place
+        lines = item.path.read_text(encoding='utf-8').split('\n')
+        for entry in call.excinfo.traceback:
+            if Path(entry.path) != item.path: continue
+            if place := claim_place(lines, entry.lineno + 1, item.path.parents[1]):
+                report.sections.append(('in the chapter', place))
+    return report
