@@ -1,4 +1,5 @@
 "A training run that a signal ends after its step, saved."
+import os
 import signal
 from pathlib import Path
 from types import FrameType
@@ -25,6 +26,9 @@ class StopOnSignal(Callback):
 
     def handle(self, number: int, frame: FrameType | None):
         self.asked = True
+        # torchrun passes a signal on that its processes have had themselves,
+        # and kills what does not end
+        if 'TORCHELASTIC_RUN_ID' in os.environ: return
         for name in ('SIGINT', 'SIGTERM', 'SIGHUP'):
             again = getattr(signal, name, None)
             if again and signal.getsignal(again) == self.handle:

@@ -1,10 +1,12 @@
 "ssr_train: options, refusals, signals, the line at the end."
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -271,8 +273,18 @@ def test_files_as_kato_et_al_name_and_pack_them_are_trained_on_by_word_or_number
 
 
 @pytest.mark.slow
-def test_torchrun_starts_the_command_in_two_processes(tmp_path):
-    d = write_data(tmp_path)
-    subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', '-m', 'ssr_nb.cli.train', d,
-                    '--category', 'plane', '--out', tmp_path/'run', *TINY], check=True, capture_output=True, timeout=300)
-    assert read_run(tmp_path/'run').iterations == 6
+def test_two_processes_of_torchrun_are_stopped_by_a_signal_saved_and_go_on(tmp_path):
+    run = tmp_path/'run'
+    words = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', '-m', 'ssr_nb.cli.train',
+             write_data(tmp_path), '--category', 'plane', '--out', str(run), *TINY, '--iterations']
+    with open(tmp_path/'log', 'w') as log, subprocess.Popen([*words, '100000'], stdout=log, stderr=log) as running:
+        while not (run/'checkpoint.pt').exists():
+            assert running.poll() is None
+            time.sleep(.1)
+        running.send_signal(signal.SIGTERM)
+        running.wait(120)
+    told = re.findall(r'keeps the checkpoint of iteration (\d+); go on with', (tmp_path/'log').read_text())
+    reached = torch.load(run/'checkpoint.pt', weights_only=True)['iteration']
+    assert len(told) == 2 and set(told) == {str(reached)}     # both after the same step
+    subprocess.run([*words, str(reached + 4), '--resume'], check=True, capture_output=True, timeout=300)
+    assert read_run(run).iterations == reached + 4
