@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..camera import eye_from_angles
 from ..core import InputError
-from ..evaluate import straight_alpha, tinted
+from ..display import straight_alpha, tinted
 from ..losses import silhouette_iou_loss
 from ..mesh import Mesh, face_vertices, icosphere, normalize, vertex_normals
-from ..mesh import load_mesh
+from ..meshio import load_mesh
 from ..render import Light, SoftRenderer, facing_normals, render_views, soft_rasterize
 from .controls import button, choice, encode, picture, read_upload, slider, toggle, upload
 from .panel import Panel, script

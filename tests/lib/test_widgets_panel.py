@@ -17,7 +17,8 @@ from PIL import Image
 
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.core import InputError
-from ssr_nb.mesh import icosphere, load_mesh, save_mesh
+from ssr_nb.mesh import icosphere
+from ssr_nb.meshio import load_mesh, save_mesh
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import render_views
 from ssr_nb.widgets import (
