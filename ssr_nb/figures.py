@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -15,7 +14,7 @@ from PIL import Image, features
 
 from .core import atomic_write
 from .data import Split
-from .mesh import Mesh
+from .display import figure_png, straight_alpha, tinted
 from .reconstruct import Reconstructor
 from .render import render_views
 from .runs import RunRecord
@@ -92,26 +91,6 @@ class GalleryRow:
     renders: dict[str, np.ndarray]  # name -> (24, 4, S, S) uint8, by viewpoint
 
 
-def tinted(
-    mesh: Mesh,
-    color: str,         # as in HTML, #rrggbb
-) -> Mesh:
-    "The same shape in one colour."
-    rgb = torch.tensor([int(color[i:i + 2], 16)/255 for i in (1, 3, 5)])
-    return Mesh(mesh.vertices, mesh.faces, rgb.expand(len(mesh.vertices), 3))
-
-
-def straight_alpha(
-    pixels: np.ndarray,   # (..., 4, H, W) uint8, colours times alpha
-) -> np.ndarray:          # the same with the colours themselves, for files
-    "Undo the premultiplication of RGB by alpha."
-    values = np.asarray(pixels).astype(np.float32)
-    alpha = values[..., 3:, :, :]
-    color = 255*values[..., :3, :, :]/alpha.clip(min=1)
-    straight = np.concatenate([color.clip(max=255), alpha], -3)
-    return straight.round().astype(np.uint8)
-
-
 def gallery(
     models: Mapping[str, Reconstructor],   # by method or another name
     split: Split,
@@ -159,23 +138,13 @@ def gallery_figure(
 
 
 # ------------------------------------------------------------------- files --
-def png_bytes(
-    figure: Figure,
-    dpi: int = 130,
-) -> bytes:
-    "A figure as a PNG file."
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=dpi)
-    return buffer.getvalue()
-
-
 def write_figure(
     figure: Figure,
     path: str | Path,     # a PNG
 ):
     "Write a figure as a PNG, wholly or not at all."
     with atomic_write(path) as temporary:
-        temporary.write_bytes(png_bytes(figure))
+        temporary.write_bytes(figure_png(figure))
 
 
 def data_uri(

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .core import write_text
+from .display import figure_png
 from .figures import (
     METHOD_LABELS,
     GalleryRow,
@@ -22,7 +23,6 @@ from .figures import (
     figure_theme,
     gallery_figure,
     image_uri,
-    png_bytes,
     write_figure,
 )
 from .runs import RunRecord
@@ -49,7 +49,7 @@ def _themed(draw: Callable[[], Figure]) -> dict[str, str]:
     "A figure for light and for dark screens, as addresses that hold them."
     uris = {}
     for name, ink in (('light', None), ('dark', _DARK_INK)):
-        with rc_context(figure_theme(ink)): uris[name] = data_uri(png_bytes(draw()))
+        with rc_context(figure_theme(ink)): uris[name] = data_uri(figure_png(draw()))
     return uris
 
 
@@ -88,7 +88,7 @@ def report_figure(
     with rc_context({'text.parse_math': False}):   # names are no formulas
         parts = [curves_figure(report.runs)]
         if report.gallery: parts.append(gallery_figure(report.gallery))
-        images = [Image.open(io.BytesIO(png_bytes(part))) for part in parts]
+        images = [Image.open(io.BytesIO(figure_png(part))) for part in parts]
         ratios = [image.height/image.width for image in images]
         figure = Figure(figsize=(9, .8 + 9*sum(ratios)), layout='constrained',
                         facecolor='white')

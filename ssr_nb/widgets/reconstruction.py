@@ -9,7 +9,8 @@ from PIL import Image
 
 from ..camera import viewpoint_ring
 from ..core import InputError
-from ..data import load_image, open_picture
+from ..data import load_image
+from ..data.image import open_picture
 from ..display import straight_alpha
 from ..mesh import Mesh
 from ..meshio import save_mesh

@@ -2,7 +2,7 @@
 import nbformat
 import pytest
 
-from ssr_nb.browser import (
+from ssr_nb._dev.lab import (
     Tab,
     close_notebook,
     expect,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ssr_nb.browser import (
+from ssr_nb._dev.lab import (
     Tab,
     close_notebook,
     expect,

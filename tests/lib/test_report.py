@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from PIL import Image
 from torch.testing import assert_close
 
+from ssr_nb.display import figure_png, straight_alpha
 from ssr_nb.figures import (
     METHOD_COLORS,
     curves_figure,
@@ -17,8 +18,6 @@ from ssr_nb.figures import (
     gallery,
     gallery_figure,
     image_uri,
-    png_bytes,
-    straight_alpha,
 )
 from ssr_nb.report import Report, report_figure, report_html, write_report
 from ssr_nb.runs import read_run
@@ -83,7 +82,7 @@ def test_the_gallery_shows_the_input_and_every_mesh_from_every_viewpoint(rows):
 
 def test_a_figure_for_a_dark_page_differs_from_that_for_a_light_one(runs):
     def mean_ink(ink):
-        with rc_context(figure_theme(ink)): png = png_bytes(curves_figure(runs), 50)
+        with rc_context(figure_theme(ink)): png = figure_png(curves_figure(runs), 50)
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert('RGBA')).astype(float)
         return (pixels[..., :3].mean(2)*pixels[..., 3]).sum()/pixels[..., 3].sum()
     assert mean_ink('#ffffff') > mean_ink(None) + 50
@@ -121,7 +120,7 @@ def test_a_page_has_no_tag_that_its_names_brought_in(runs, rows):
 def test_a_name_is_no_formula_in_the_image_of_a_report(runs, rows):
     name = r'a $\frac$ b'                    # no formula that matplotlib can set
     report = Report(name, name, [dict(a=1)], {name: runs['ssr']}, rows)
-    assert png_bytes(report_figure(report))[:4] == b'\x89PNG'
+    assert figure_png(report_figure(report))[:4] == b'\x89PNG'
     assert report_html(report).count(name) >= 2
 
 

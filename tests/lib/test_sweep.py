@@ -3,7 +3,6 @@ import os
 import socket
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from objects import built_in, tiny
 from ssr_nb.config import PRESETS, with_overrides
 from ssr_nb.core import InputError
 from ssr_nb.evaluate import evaluate_run
-from ssr_nb.rules import Agreement, Oracle
+from ssr_nb.rules import Oracle
 from ssr_nb.sweep import (
     METHODS,
     FailedRuns,
