@@ -34,8 +34,8 @@ def turntable_bundle(mesh: Mesh) -> dict[str, Any]:
     if not getattr(ipython and ipython.get_ipython(), 'kernel', None): return {}
     try: panel = MeshTurntable(mesh)
     except InputError: return {}   # all in one point
-    data, _ = AnyWidget._repr_mimebundle_(panel)
-    return {WIDGET: data[WIDGET]}
+    data, _ = AnyWidget._repr_mimebundle_(panel) or ({}, {})
+    return {kind: data[kind] for kind in data if kind == WIDGET}
 
 
 MESH_VIEWS['turntable'] = turntable_bundle

@@ -26,8 +26,13 @@ import ssr_nb.widgets
 from ssr_nb.mesh import Mesh
 from ssr_nb.shapes import make_shape
 chair = make_shape('chair', torch.Generator().manual_seed(0))
-mesh = Mesh(5*chair.vertices*torch.tensor([1., 1., 2.]), chair.faces, chair.vertex_colors)
-mesh'''
+Mesh(5*chair.vertices*torch.tensor([1., 1., 2.]), chair.faces, chair.vertex_colors)'''
+
+
+def long_chair():
+    "The mesh of SOURCE."
+    chair = make_shape('chair', torch.Generator().manual_seed(0))
+    return Mesh(5*chair.vertices*torch.tensor([1., 1., 2.]), chair.faces, chair.vertex_colors)
 
 
 @pytest.mark.browser
@@ -39,9 +44,7 @@ def test_a_mesh_at_the_end_of_a_cell_can_be_turned_and_stands_as_in_its_picture(
     tab = Tab(chromium)
     open_notebook(tab, server, 'mesh.ipynb'); run_all(tab)
     part = panel(tab, 'mesh')
-    space = {}
-    exec(SOURCE.rpartition('\n')[0], space)
-    picture = np.asarray(Image.open(io.BytesIO(mesh_png(space['mesh']))))
+    picture = np.asarray(Image.open(io.BytesIO(mesh_png(long_chair()))))
     def outline(pixels):
         "The mask within its own bounding box, 64 × 64: the two cameras differ in their field of view."
         mask = pixels[..., 3] > 127
