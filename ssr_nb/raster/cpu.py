@@ -270,14 +270,16 @@ def finish_coverage(
 # %% ../../nbs/A_cpu.ipynb #42914133
 @inlined
 def gather_box(planes, count, top, bottom, left, right, h):
-    "Copy a box's pixels of some planes to lanes, 0 up to a multiple of 8."
-    k = 0
-    for r in range(top, bottom):
-        for c in range(left, right):
-            for p in range(count): h[k + p*LANE] = planes[p, r, c]
-            k += 1
-    for i in range(k, (k + 7)//8*8):
-        for p in range(count): h[i + p*LANE] = ZERO
+    "Copy a box's pixels of some planes to lanes, and zeros behind them."
+    width = right - left
+    for p in range(count):
+        lane = h[p*LANE:]
+        for r in range(top, bottom):
+            row, there = planes[p, r, left:], lane[(r - top)*width:]
+            for start in range(0, width, 8):  # up to 7 too many: the next
+                for i in range(start, start + 8): there[i] = row[i]  # row's
+        behind = lane[(bottom - top)*width:]
+        for i in range(8): behind[i] = ZERO
 
 # %% ../../nbs/A_cpu.ipynb #4c565114
 @inlined
@@ -303,7 +305,7 @@ def rows3(m):  # (3, 3) array -> its rows, as tuples
             (m[2, 0], m[2, 1], m[2, 2]))
 
 # %% ../../nbs/A_cpu.ipynb #a9c2ee7e
-@inlined
+@called
 def blend(n, frame, f, o, v, colors, s):
     "Blend a face's colour into the running softmax of the first n pixels."
     ia, ib, ic = ONE/v[0, 2], ONE/v[1, 2], ONE/v[2, 2]
@@ -507,6 +509,12 @@ def over_images(
     for task in tasks: task.result()
 
 # %% ../../nbs/A_cpu.ipynb #c60fa694
+def roomy(
+    *shape: int,
+) -> np.ndarray:    # float32, with 8 more behind its end
+    "An array of which whole runs of 8 may be read from any place."
+    return np.empty(math.prod(shape) + 8, f4)[:-8].reshape(shape)
+
 def as_array(
     tensor: Tensor | None,
 ) -> np.ndarray | None:
@@ -524,18 +532,20 @@ class Rasterize(torch.autograd.Function):
         first = [o.alpha == 'prod']
         if colors is not None:  # the background: its depth, weight, colour
             first += [o.far - o.eps*(o.far - o.near), 1, *o.rgb]
-        planes = np.empty((size[0], len(first), *size[1:]), f4)
+        planes = roomy(size[0], len(first), *size[1:])
         planes[:] = np.array(first, f4)[:, None, None]
         over_images(forward, len(faces), *map(as_array, scene), other, params,
                     planes)
-        alpha = finish_coverage(planes[:, 0], o.alpha, faces.shape[1])
+        image = finish_coverage(planes[:, 0], o.alpha, faces.shape[1])
         if colors is not None:
             np.reciprocal(planes[:, 2], out=planes[:, 2])
-            rgb = planes[:, 3:]*planes[:, 2:3]
-            alpha = np.concatenate([rgb, alpha[:, None]], 1)
-        ctx.save_for_backward(*scene, torch.from_numpy(alpha))
+            alpha, image = image, np.empty((size[0], 4, *size[1:]), f4)
+            np.multiply(planes[:, 3:], planes[:, 2:3], out=image[:, :3])
+            image[:, 3] = alpha
+        result = torch.from_numpy(image)
+        ctx.save_for_backward(*scene, result)
         ctx.kept = planes[:, :3], other, params
-        return torch.from_numpy(alpha)
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -543,11 +553,13 @@ class Rasterize(torch.autograd.Function):
         *scene, image = ctx.saved_tensors
         kept, other, params = ctx.kept
         up, image = upstream.contiguous().numpy(), image.numpy()
-        if scene[1] is None: packed = (kept[:, 0]*up)[:, None]
+        packed = roomy(len(up), 1 if scene[1] is None else 7, *up.shape[-2:])
+        if scene[1] is None: np.multiply(kept, up[:, None], out=packed)
         else:
-            mean = (up[:, :3]*image[:, :3]).sum(1, keepdims=True)
-            packed = np.concatenate([
-                kept[:, :1]*up[:, 3:], kept[:, 1:], up[:, :3], mean], 1)
+            np.multiply(kept[:, 0], up[:, 3], out=packed[:, 0])
+            packed[:, 1:3], packed[:, 3:6] = kept[:, 1:], up[:, :3]
+            np.einsum('bkhw,bkhw->bhw', up[:, :3], image[:, :3],
+                      out=packed[:, 6])
         grads = [None if t is None else torch.zeros_like(t) for t in scene]
         over_images(backward, len(image), *map(as_array, scene), other,
                     params, packed, *map(as_array, grads))
