@@ -2,13 +2,11 @@
 import math
 from functools import partial
 
-import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from matplotlib.path import Path
 from torch.testing import assert_close
 
-from ssr_nb.raster import soft_rasterize, soft_silhouette
+from ssr_nb.raster import soft_rasterize
 from ssr_nb.raster.options import RasterOptions
 
 from ssr_nb.raster.reference import (

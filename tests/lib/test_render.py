@@ -1,7 +1,6 @@
 "More claims about the renderers of chapter 04."
 import contextlib
 import math
-import tempfile
 
 import pytest
 import torch
@@ -10,9 +9,9 @@ from torch.testing import assert_close
 
 from ssr_nb.camera import camera_axes, eye_from_angles, project, viewpoint_ring
 from ssr_nb.core import InputError
-from ssr_nb.mesh import Mesh, face_vertices, icosphere, vertex_normals
+from ssr_nb.mesh import Mesh, face_vertices, icosphere
 from ssr_nb.raster import RasterOptions, nearest_face, reference
-from ssr_nb.raster.reference import gather_faces, interpolate
+from ssr_nb.raster.reference import interpolate
 from ssr_nb.render import (
     Light,
     SoftRenderer,
