@@ -201,8 +201,8 @@ def _opened(source: Image.Image | Path, beside: Beside) -> Image.Image:
 def _shown_images(part: Part, beside: Beside) -> dict[int, ndarray]:
     "Texels of the materials whose image some face has coordinates for."
     if part.face_material is None: return {}
-    with_uvs: ndarray = np.zeros(len(part.faces), bool)
-    if part.face_uvs is not None: with_uvs = (part.face_uvs >= 0).all(axis=1)
+    with_uvs = np.zeros(len(part.faces), bool)
+    if part.face_uvs is not None: with_uvs = part.face_uvs.min(1) >= 0
     opened: dict[Any, Image.Image] = {}     # an image once, however many wear it
     worn: dict[int, Any] = {}
     for row in np.unique(part.face_material[part.face_material >= 0]).tolist():
