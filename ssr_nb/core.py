@@ -16,6 +16,10 @@ class InputError(ValueError):
         super().__init__(' '.join(''.join(shown).split()))
 
 
+class MeshWarning(UserWarning):
+    "A file was read or written, but not all of it: one line that names it."
+
+
 def check_choice(
     name: str,          # of the argument or field
     value,              # anything

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..core import InputError, check_file
-from ..mesh import Mesh, load_mesh
+from ..mesh import Mesh
+from ..meshio import load_mesh
 from .archives import (
     MAX_MEMBER,
     open_zip,

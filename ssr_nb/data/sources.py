@@ -12,7 +12,8 @@ import torch
 from torch import Generator, Tensor
 
 from ..core import InputError, check_file, read_json
-from ..mesh import Mesh, load_mesh
+from ..mesh import Mesh
+from ..meshio import load_mesh
 from ..shapes import make_shape
 from .errors import one_line, printable, require
 

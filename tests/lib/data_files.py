@@ -11,7 +11,8 @@ import torch
 
 from ssr_nb.core import InputError
 from ssr_nb.data.furniture import CATALOG
-from ssr_nb.mesh import Mesh, save_mesh
+from ssr_nb.mesh import Mesh
+from ssr_nb.meshio import save_mesh
 from ssr_nb.shapes import make_shape
 
 
@@ -44,7 +45,7 @@ def message(call, *arguments, **options):
     assert text and '\n' not in text
     return text
 
-def write_library(path, changes={}, files={}, general='license=CC0 1.0'):
+def write_library(path, changes=(), files=(), general='license=CC0 1.0'):
     "A .sh3f of three chairs, a broken lamp and a vase; changes are lines of the catalogue."
     lines = dict(line.split('=') for line in general.split(';'))
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
@@ -57,8 +58,8 @@ def write_library(path, changes={}, files={}, general='license=CC0 1.0'):
             archive.writestr(f'lib/m{k}/m{k}.obj', 'v 1 2 3\nf 1 x 3' if k == 4 else text)
             lines |= {f'name#{k}': name, f'model#{k}': f'/lib/m{k}/m{k}.obj', f'multiPartModel#{k}': 'true', f'creator#{k}': f'Maker {k}'}
         lines['modelRotation#1'] = '1 0 0 0 0 1 0 -1 0'
-        for name, content in files.items(): archive.writestr(name, content)
-        text = ''.join(f'{k}={v}\n' for k, v in (lines | changes).items())
+        for name, content in dict(files).items(): archive.writestr(name, content)
+        text = ''.join(f'{k}={v}\n' for k, v in (lines | dict(changes)).items())
         if CATALOG not in files: archive.writestr(CATALOG, text)
     return Path(path)
 

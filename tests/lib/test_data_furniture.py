@@ -117,7 +117,7 @@ def test_packages_are_opened_and_words_of_one_s_own_find_other_categories():
 
 def test_a_hostile_model_is_skipped_by_name_and_nothing_leaves_its_folder():
     with tempfile.TemporaryDirectory() as folder:
-        def why(changes={}, files={}):
+        def why(changes=(), files=()):
             library = write_library(f'{folder}/a.sh3f', changes, files)
             source = furniture_sources([library], CATEGORY_WORDS)['chair'][2]
             return message(source.mesh)
@@ -176,7 +176,7 @@ def test_a_package_that_is_none_is_refused_in_one_line_and_with_bounded_memory()
         write_deb(path, {'a.txt': b'x'}); assert 'no .sh3f file in it' in refused()
         write_deb(path, {'../../b.sh3f': b'x'}); assert 'b.sh3f: not a readable .sh3f' in refused()
         head = bytearray(tarfile.TarInfo('a.sh3f').tobuf()); head[124:136] = b'77777777777\0'
-        for body in (head + bytes(999), b'-7'.join((head[:124], head[126:])), random_bytes := np.random.default_rng(0).bytes(2000)):
+        for body in (head + bytes(999), b'-7'.join((head[:124], head[126:])), np.random.default_rng(0).bytes(2000)):
             with pytest.raises((ValueError, tarfile.TarError)): untar_libraries(io.BytesIO(body), Path(folder)/'absent')
         packed = lzma.compress(bytes(99), filters=[dict(id=lzma.FILTER_LZMA2, dict_size=1 << 30)])
         with pytest.raises(lzma.LZMAError): XzReader(io.BytesIO(packed)).read(99)
