@@ -1,5 +1,6 @@
 "ssr_sweep: a table of runs."
 import inspect
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -110,3 +111,6 @@ def main(
     gaps = gap_table(rows, [m for m in o.methods if m != 'softras'], counts)
     if len(gaps): say('\ngap closed', markdown_table(gaps, True))
     if failed: raise failed
+
+
+if __name__ == '__main__': sys.exit(main())
