@@ -3,32 +3,54 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# --dist loadgroup: what shares a browser or a long run goes to one process
 PYTEST := $(BIN)/python -m pytest -q --durations=10 --timeout=900 --timeout-method=thread
+PARALLEL := -n $(JOBS) --dist loadgroup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+DEV := $(BIN)/python -m ssr_nb._dev
 
-.PHONY: demo test test-fast test-browser docs app latency lab sync clean
+.PHONY: help demo test test-fast test-browser test-all lessons lint lint-js docs app latency \
+        lab sync hooks clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 demo: $(VENV)/.run  ## SoftRas and SSR side by side on built-in shapes: demo/report.html
 	$(BIN)/ssr_demo --out demo
 
-test: $(VENV)/.dev  ## every claim, then every notebook top to bottom, its claims aside
-	$(PYTEST) -n $(JOBS) --dist worksteal tests
-	rm -rf lessons
-	$(BIN)/python -m ssr_nb._dev.sync --lessons lessons
-	$(PYTEST) -n $(JOBS) --dist worksteal --nbmake --nbmake-timeout=900 \
-	    $$(ls -r lessons/*.ipynb)  # the long chapters come late in the book: first
+test: $(VENV)/.dev lessons  ## every claim, and every chapter once from top to bottom
+	$(PYTEST) $(PARALLEL) --nbmake --nbmake-timeout=900 lessons tests
 
-test-fast: $(VENV)/.dev  ## the generated tests that take seconds
-	$(PYTEST) -n $(JOBS) -m 'not slow' tests
+test-fast: $(VENV)/.dev  ## the claims that take seconds
+	$(PYTEST) $(PARALLEL) -m 'not slow and not browser' tests
 
 test-browser: $(VENV)/.all  ## widgets, app and site, operated in a real browser
 	$(PYTEST) -m browser tests
 
-latency: $(VENV)/.all  ## how long a key press takes until the new picture
-	$(BIN)/ssr_nb_latency
+test-all: $(VENV)/.all lessons  ## what `test` and `test-browser` do, at the same time
+	$(PYTEST) $(PARALLEL) --browser --nbmake --nbmake-timeout=900 lessons tests
+
+lessons: $(VENV)/.dev  # the chapters without their claims, which tests/ holds already
+	rm -rf lessons
+	$(DEV).sync --lessons lessons
+
+lint: $(VENV)/.dev  ## style, types, what is generated, imports from a room above
+	$(BIN)/ruff check ssr_nb tests setup.py
+	$(BIN)/mypy
+	$(MAKE) --no-print-directory lint-js
+	$(DEV).sync --check
+
+lint-js:  # eslint where node is there
+	@if ! command -v npm >/dev/null; then echo 'no node: the JavaScript is not checked'; \
+	else [ -x node_modules/.bin/eslint ] || \
+	    npm install --no-package-lock --no-audit --no-fund --silent; \
+	    npm run --silent lint; fi
+
+latency: $(VENV)/.all  ## how long a key press takes until the new image
+	$(DEV).latency
 
 docs: $(VENV)/.all  ## the book as a site that needs no network: _docs/index.html
-	$(BIN)/ssr_nb_docs --out _docs
+	$(DEV).site --out _docs
 
 app: $(VENV)/.all  ## the widgets as an app on this machine
 	$(BIN)/ssr_nb_app
@@ -37,13 +59,17 @@ lab: $(VENV)/.dev  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir nbs nbs/index.ipynb
 
 sync: $(VENV)/.dev  ## notebooks -> modules, tests, README
-	$(BIN)/python -m ssr_nb._dev.sync
+	$(DEV).sync
+
+hooks: $(VENV)/.dev  ## let git run ruff and the check of what is generated at a commit
+	$(PIP) pre-commit
+	$(BIN)/pre-commit install
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # torch first and pinned, so that nothing else chooses another build of it
-$(VENV)/.run: $(VENV)/bin/python settings.ini setup.py constraints.txt
+$(VENV)/.run: $(VENV)/bin/python settings.ini setup.py pyproject.toml constraints.txt
 	$(PIP) torch==2.13.0
 	$(PIP) --constraint constraints.txt --editable .
 	touch $@
@@ -57,4 +83,4 @@ $(VENV)/.all: $(VENV)/.dev
 	touch $@
 
 clean:  ## remove the virtual environment and what runs have left
-	rm -rf $(VENV) _docs demo lessons runs build *.egg-info .pytest_cache
+	rm -rf $(VENV) _docs demo lessons runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,14 +1,16 @@
 "Package metadata lives in settings.ini; this file only hands it to setuptools."
 from configparser import ConfigParser
 from pathlib import Path
+
 from setuptools import find_packages, setup
 
 parser = ConfigParser(delimiters=['='])
 parser.read('settings.ini', encoding='utf-8')
 cfg = parser['DEFAULT']
+lib = cfg['lib_name']
 
 setup(
-    name=cfg['lib_name'],
+    name=lib,
     version=cfg['version'],
     description=cfg['description'],
     author=cfg['author'],
@@ -23,11 +25,13 @@ setup(
         'Intended Audience :: Education',
         'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3 :: Only',
+        'Typing :: Typed',
         *(f'Programming Language :: Python :: {version}'
           for version in cfg['tested_python'].split())],
     install_requires=cfg['requirements'].split(),
     extras_require={key.removesuffix('_requirements'): cfg[key].split()
                     for key in cfg if key.endswith('_requirements')},
-    packages=find_packages(include=[cfg['lib_name'] + '*'], exclude=['*._dev*']),
+    packages=find_packages(include=[lib, f'{lib}.*'], exclude=[f'{lib}._dev*']),
+    package_data={lib: ['py.typed', '*.j2', 'widgets/static/*']},
     entry_points={'console_scripts': cfg['console_scripts'].split()},
 )

@@ -1,5 +1,6 @@
-"Fixtures that the generated tests ask for with `#| each`, and their markers."
+"Fixtures that tests share (a claim asks for one with `#| each`), and what a failure says."
 import os
+import secrets
 from pathlib import Path
 
 import matplotlib
@@ -19,8 +20,18 @@ def device(request): return request.param
 
 @pytest.fixture(scope='session')
 def root():
+    "The project."
     from ssr_nb._dev.chapters import ROOT
     return ROOT
+
+
+@pytest.fixture(scope='session')
+def rifles(tmp_path_factory):
+    "A data set of six built-in rifles."
+    from ssr_nb.data import make_dataset
+    folder = tmp_path_factory.mktemp('data')/'shapes'
+    make_dataset(folder, categories=['rifle'], count=6)
+    return folder
 
 
 @pytest.fixture(scope='session')
@@ -31,42 +42,63 @@ def playwright():
 
 @pytest.fixture(scope='session')
 def chromium(playwright):
-    from ssr_nb.browser import launch
+    from ssr_nb._dev.lab import launch
     return launch(playwright)
 
 
 @pytest.fixture(scope='session')
-def lab(root):
-    from ssr_nb.browser import serve_lab
-    with serve_lab(root/'nbs') as served: yield served
-
-
-@pytest.fixture(scope='session')
 def chromium_without_webgl(playwright):
-    from ssr_nb.browser import launch
+    from ssr_nb._dev.lab import launch
     return launch(playwright, webgl=False)
 
 
 @pytest.fixture(scope='session')
+def lab(root):
+    "JupyterLab on a copy of the notebooks: the server, and the folder it serves."
+    from ssr_nb._dev.lab import serve_lab
+    with serve_lab(root/'nbs') as served: yield served
+
+
+WIDGETS = 'C_hands_on.ipynb'
+NAMES = """
+import torch
+from dataclasses import replace
+from pathlib import Path
+from ssr_nb.data import load_image
+from ssr_nb.render import render_views
+from ssr_nb.widgets import *
+from ssr_nb.widgets.controls import decode, on_white
+from ssr_nb.widgets.explorer import ExplorerState, explore, heat_image
+from ssr_nb.widgets.matching import MatchState, match, scene_svg
+from ssr_nb.widgets.mesh_viewer import Look, mesh_scene
+from ssr_nb.widgets.monitor import chosen_snapshots, film_strip
+from ssr_nb.widgets.reconstruction import silhouette_sheet
+"""   # what the tests ask the kernel for
+
+
+@pytest.fixture(scope='session')
 def widgets(chromium, lab):
-    from ssr_nb.browser import (
+    "The chapter of the widgets, run in JupyterLab with less work for its networks."
+    from ssr_nb._dev.lab import (
         Tab,
         close_notebook,
         in_kernel,
-        lighter,
         open_notebook,
+        patch_cells,
         run_all,
     )
     from ssr_nb._dev.sync import without_claims
     server, folder = lab
-    chapter = folder/'15_widgets.ipynb'
+    chapter = folder/WIDGETS
     without_claims(chapter)
-    lighter(chapter, {'steps=260': 'steps=20', 'iteration < 45': 'iteration < 31',
-                      '= built_in_matches()': '= built_in_matches(steps=20)',
-                      'while monitor.run.wait(1) in BUSY: monitor.refresh()': ''})
+    patch_cells(chapter, {
+        'steps=260': 'steps=20', 'iteration < 45': 'iteration < 31',
+        '= built_in_matches()': '= built_in_matches(steps=20)',
+        "while monitor.run.wait(1) in BUSY: monitor.refresh()": ''})
     tab = Tab(chromium, viewport={'width': 1400, 'height': 1000})
-    open_notebook(tab, server, '15_widgets.ipynb')
+    open_notebook(tab, server, WIDGETS)
     run_all(tab)
+    in_kernel(tab, f'exec({NAMES!r})')
     in_kernel(tab, 'monitor.stop()')  # so that it takes no core from the tests
     yield tab
     close_notebook(tab)
@@ -74,7 +106,8 @@ def widgets(chromium, lab):
 
 @pytest.fixture(scope='session')
 def site(root, tmp_path_factory):
-    from ssr_nb.site import build_site
+    "The book as a site."
+    from ssr_nb._dev.site import build_site
     out = tmp_path_factory.mktemp('book')/'site'
     build_site(root, out)
     return out
@@ -82,28 +115,32 @@ def site(root, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def app(root, tmp_path_factory):
-    from ssr_nb.browser import serve
-    from ssr_nb.site import app_command, app_environment
-    folder = tmp_path_factory.mktemp('app')
-    command = app_command(root/'nbs'/'app.ipynb', '{port}', '{token}')
-    env = app_environment(folder/'template', folder/'kept')
-    with serve(command, '/login', env) as server: yield server
+    "The app, served by Voila."
+    from ssr_nb._dev.lab import serve
+    from ssr_nb.widgets.app import app_command, app_environment
+    folder, token = tmp_path_factory.mktemp('app'), secrets.token_hex(16)
+    env = app_environment(folder/'settings', folder/'kept', token)
+    command = app_command(root/'nbs'/'app.ipynb', '{port}')
+    with serve(command, '/login', env, token) as server: yield server
 
 
-def pytest_configure(config):
-    config.addinivalue_line('markers', 'slow: takes more than a few seconds')
-    config.addinivalue_line('markers', 'browser: needs Chromium; make test-browser')
+def pytest_addoption(parser):
+    parser.addoption('--browser', action='store_true',
+                     help='also what needs Chromium (or: -m browser)')
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    if 'browser' in config.option.markexpr:
-        from ssr_nb.browser import find_browser
+    in_browser = [item for item in items if item.get_closest_marker('browser')]
+    for item in in_browser:   # they share servers: one process of xdist
+        item.add_marker(pytest.mark.xdist_group('browser'))
+    if config.option.browser or config.option.markexpr == 'browser':
+        from ssr_nb._dev.lab import find_browser
         try: find_browser()
-        except FileNotFoundError as missing: raise pytest.UsageError(str(missing))
+        except FileNotFoundError as missing: raise pytest.UsageError(str(missing)) from None
         return
-    for item in items:
-        if item.get_closest_marker('browser'):
-            item.add_marker(pytest.mark.skip(reason='in a real browser: make test-browser'))
+    for item in in_browser:
+        item.add_marker(pytest.mark.skip(reason='in a real browser: make test-browser'))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,6 +21,8 @@ ROOMS = [line.split() for line in '''
     losses  voxels
     render
     display  raster.bench
+    atlas
+    objfile
     meshio
     shapes
     data
@@ -35,7 +37,7 @@ ROOMS = [line.split() for line in '''
     runs
     callbacks
     evaluate
-    tables
+    tables  figures
     report
     sweep
     widgets

@@ -19,7 +19,7 @@ def test_a_run_is_trained_evaluated_and_used_from_the_shell(tmp_path):
     shown = done(main, run, d)
     result = json.loads((run/'eval_test.json').read_text())
     assert result['objects'] == 2 and f'{result["iou"]:.3f}' in shown
-    assert sorted(re.findall(r'(best|worst): object (\d) [.\d]+$', shown, re.M)) == [
+    assert sorted(re.findall(r'(best|worst): object (\d) [.\d]+$', shown, re.MULTILINE)) == [
         ('best', str(result['best'][0])), ('worst', str(result['worst'][0]))]
     assert shown.splitlines()[-1] == f'wrote {run}/eval_test.json and {run}/gallery_test.png'
     assert Image.open(run/'gallery_test.png').size[0] > 100

@@ -141,7 +141,7 @@ def test_the_help_of_an_option_stands_before_its_field_or_behind_it():
     "A second line behind a field would be the help of the next one."
     folder = Path(ssr_nb.cli.__file__).parent
     for path in [*folder.glob('*.py'), folder.parent/'config.py', folder.parent/'rules.py', folder.parent/'ring.py']:
-        assert not re.search(r'^    \w+: [^()\n]*#.*\n {5,}#', path.read_text('utf-8'), re.M), path
+        assert not re.search(r'^    \w+: [^()\n]*#.*\n {5,}#', path.read_text('utf-8'), re.MULTILINE), path
 
 
 def test_every_command_is_installed_under_its_name(root):
