@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 from tyro.conf import FlagCreatePairsOff, arg
 
+from .. import core
 from ..core import InputError, MeshWarning, read_json
 from ..shapes import CATEGORIES
 
@@ -252,10 +253,10 @@ def check_file(
     path: Path,
     option: str = '',   # that names it
 ):
-    "InputError unless a file is there."
-    where = f'{option}: {path}' if option else f'{path}'
-    if path.is_dir(): raise InputError(f'{where}: is a folder, not a file')
-    if not path.exists(): raise InputError(f'{where}: no such file')
+    "InputError unless a regular file is there."
+    try: core.check_file(path)
+    except InputError as error:
+        raise InputError(f'{option}: {error}' if option else str(error)) from None
 
 
 def check_out(
