@@ -5,13 +5,19 @@ import secrets
 from contextlib import contextmanager
 from pathlib import Path
 
-MAX_JSON = 64 << 20  # bytes
+MAX_JSON = 16 << 20  # bytes; of empty lists this takes 400 MB
 
 
 class InputError(ValueError):
     "A user's file, field or argument is wrong: one line, names it, says why."
     def __init__(self, message: str):
-        super().__init__(' '.join(str(message).split()))
+        shown = (c if c.isprintable() else ' ' if c.isspace() else '?'
+                 for c in str(message))   # nothing that a terminal obeys
+        super().__init__(' '.join(''.join(shown).split()))
+
+
+class MeshWarning(UserWarning):
+    "A file was read or written, but not all of it: one line that names it."
 
 
 def check_choice(
@@ -25,10 +31,25 @@ def check_choice(
                          f'found {value!r}')
 
 
+def check_file(
+    path,  # of a file that shall be read
+) -> Path:
+    "InputError unless a regular file: no pipe or device, no broken link."
+    path = Path(path)
+    try:
+        if path.is_file(): return path
+        there = os.path.lexists(path)
+    except (OSError, ValueError) as error:   # too long, or NUL in it
+        raise InputError(f'{path}: {error}') from None
+    raise InputError(f'{path}: ' + ('not a regular file' if there
+                                    else 'no such file'))
+
+
 def read_json(
     path,    # a JSON file
 ):           # what it says: objects, lists, words and numbers
     "Parse a JSON file. InputError when it is missing, too large or none."
+    if os.path.lexists(path): check_file(path)
     try:
         with open(path, 'rb') as file: text = file.read(MAX_JSON + 1)
         if len(text) > MAX_JSON: raise ValueError(f'over {MAX_JSON} bytes')

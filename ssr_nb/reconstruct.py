@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from .data import load_image
-from .losses import (edge_corners, flatten_loss, laplacian_loss,
+from .losses import (edge_quads, flatten_loss, laplacian_loss,
                            silhouette_iou_loss, uniform_laplacian)
 from .core import InputError, atomic_write
 from .mesh import Mesh, icosphere
@@ -268,7 +268,7 @@ class ReconstructionLoss(nn.Module):
         self.color = color
         self.weights = laplacian, flatten
         self.register_buffer('faces', faces, persistent=False)
-        self.register_buffer('edge_quads', edge_corners(faces),
+        self.register_buffer('edge_quads', edge_quads(faces),
                              persistent=False)
         self.register_buffer(
             'laplacian', uniform_laplacian(faces, int(faces.max()) + 1),

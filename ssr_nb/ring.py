@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .core import InputError
-from .data import small_colors
+from .data.split import thumbnail_features as small_colors
 from .reconstruct import Reconstructor, eval_mode
 from .render import SoftRenderer
 from .rules import Rule

@@ -1,6 +1,8 @@
 "Run folders: written whole, locked, resumed to the last bit, and read."
 import io
 import json
+import pickle
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from .config import SSRConfig, config_from_dict, config_to_dict, method_name
 from .core import InputError, atomic_write, read_json, write_text
-from .data import Split
+from .data.split import split_fingerprint
 from .distributed import process_rank
 from .train import COLUMNS, Trainer
 
@@ -26,19 +28,15 @@ __all__ = ['RunRecord', 'read_run']
 FORMAT = 4  # of checkpoints; the first edition wrote 3
 COUNTERS = ('iteration', 'seconds', 'log', 'best_iou', 'best_iteration', 'best',
             'sums')
+BROKEN = (   # what torch and zip raise on files that are none of theirs
+    ArithmeticError, AssertionError, AttributeError, EOFError, ImportError,
+    LookupError, MemoryError, RuntimeError, TypeError, ValueError,
+    pickle.PickleError, struct.error, zipfile.BadZipFile, zlib.error)
 FREE = {'iterations', 'run.patience', 'run.graph'}   # may change in a resumed run
 
 
 class OtherData(InputError):
     "A run that goes on would go on with other objects."
-
-
-def fingerprint(split: Split) -> int:
-    "A checksum of the first image of each object."
-    found = 0
-    for part in torch.as_tensor(split.images[:, 0]).split(64):
-        found = zlib.crc32(part.contiguous().numpy(), found)
-    return found
 
 
 def _networks(trainer: Trainer) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def run_state(
     "Everything that the next step depends on."
     return dict(
         format=FORMAT, config=config_to_dict(trainer.config),
-        objects=[fingerprint(trainer.train), fingerprint(trainer.val)],
+        objects=[split_fingerprint(split) for split in (trainer.train, trainer.val)],
         category=trainer.val.category, threads=torch.get_num_threads(),
         generator=trainer.generator.get_state(),
         pseudo=trainer.labels.pseudo,
@@ -125,7 +123,7 @@ def read_checkpoint(
         state = torch.load(path, map_location=device, weights_only=True)
         version = state['format']
     except OSError: raise
-    except Exception as error:   # torch and zip raise half a dozen kinds
+    except BROKEN as error:
         raise _no_checkpoint(path, error) from None
     if not same_setting(version, FORMAT):
         raise InputError(f'{path}: checkpoint format {repr_short(version)}, this '
@@ -151,7 +149,7 @@ def check_settings(
     if not same_setting(state['category'], category):
         named = repr_short(state['category']).strip(chr(39))
         raise OtherData(f'{path}: trained on {named}, the data is of {category}')
-    objects = [fingerprint(trainer.train), fingerprint(trainer.val)]
+    objects = [split_fingerprint(split) for split in (trainer.train, trainer.val)]
     if not same_setting(state['objects'], objects):
         raise OtherData(f'{path}: trained on other objects than the '
                         f'{len(trainer.images)} that the data now has')

@@ -254,11 +254,10 @@ class Trainer:
         self.viewpoints = train.viewpoints.to(device)
         count, views = self.images.shape[:2]
         self.labels = Labels(labeled_objects(config, count), count, views)
-        self.half_angle = getattr(train, 'half_angle', 15.)
         with torch.random.fork_rng():   # the seed decides the weights
             torch.manual_seed(config.seed)
             self.shape = ShapeLearner(config, self.images.shape[-1],
-                                      self.half_angle, device)
+                                      train.half_angle, device)
             learns = config.rule and config.rule.network != 'none'
             self.view = ViewLearner(config, views, device) if learns else None
         if self.view is not None:
@@ -375,7 +374,7 @@ class Trainer:
             self.view.network, self.siam_images[members], references,
             progress=self.iteration/self.config.iterations, model=self.model,
             rgba=self.images[members], viewpoints=self.viewpoints,
-            half_angle=self.half_angle))
+            half_angle=self.train.half_angle))
         return check_labels(rule, found, (len(rows), len(self.viewpoints)))
 
     def validate(self) -> dict:   # one row of the log, keys COLUMNS

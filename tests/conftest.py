@@ -94,7 +94,7 @@ def widgets(chromium, lab):
     patch_cells(chapter, {
         'steps=260': 'steps=20', 'iteration < 45': 'iteration < 31',
         '= built_in_matches()': '= built_in_matches(steps=20)',
-        "while monitor.run.wait(1) in ('starting', 'running'): monitor.refresh()": ''})
+        "while monitor.run.wait(1) in BUSY: monitor.refresh()": ''})
     tab = Tab(chromium, viewport={'width': 1400, 'height': 1000})
     open_notebook(tab, server, WIDGETS)
     run_all(tab)

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.core import InputError
-from ssr_nb.data import small_colors
+from ssr_nb.data.split import thumbnail_features as small_colors
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import render_views
 from ssr_nb.ring import (hungarian_assignment, image_distance, label_jointly,

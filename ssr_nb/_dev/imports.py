@@ -36,8 +36,8 @@ ROOMS = [line.split() for line in '''
     train
     runs
     callbacks
-    evaluate  figures
-    tables
+    evaluate
+    tables  figures
     report
     sweep
     widgets

@@ -13,7 +13,8 @@ import torch
 from ..callbacks import Callback, fit
 from ..config import SSRConfig
 from ..core import InputError
-from ..data import SPLITS, load_split
+from ..data import load_split
+from ..data.npz import SPLITS
 from ..train import Trainer
 
 __all__ = ['BackgroundRun']

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evaluate import COLORS
+from ..figures import METHOD_COLORS as COLORS
 
 Box = tuple[float, float, float, float]   # left, bottom, right, top, in units
 Text = tuple[float, float, str, str]      # x, y, text, start or middle

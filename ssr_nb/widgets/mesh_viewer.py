@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..camera import eye_from_angles
 from ..core import InputError
-from ..evaluate import straight_alpha, tinted
+from ..display import straight_alpha, tinted
 from ..losses import silhouette_iou_loss
 from ..mesh import Mesh, face_vertices, icosphere, normalize, vertex_normals
-from ..mesh import load_mesh
+from ..meshio import load_mesh
 from ..render import Light, SoftRenderer, facing_normals, render_views, soft_rasterize
 from .controls import button, choice, encode, picture, read_upload, slider, toggle, upload
 from .panel import Panel, script
@@ -172,6 +172,7 @@ class MeshPanel(Panel):
     solid = picture('mesh')  # rendered by Python, without WebGL only
     webgl = traitlets.Bool(True).tag(sync=True, state=True)
     light = traitlets.Dict(asdict(Light())).tag(sync=True)
+    mirrored = traitlets.Bool(False).tag(sync=True)  # as an eye sees it
     vertices = traitlets.Bytes().tag(sync=True)  # (V, 3) float32
     faces = traitlets.Bytes().tag(sync=True)     # (F, 3) uint32
     colors = traitlets.Bytes().tag(sync=True)    # (V, 3) float32
@@ -187,8 +188,10 @@ class MeshPanel(Panel):
     def solid_picture(self, samples: int = 1) -> bytes:
         "The mesh as the browser shows it, but for the arrows."
         view = torch.tensor([[self.distance, self.elevation, self.azimuth]])
-        rgba = render_views(self.held, view, 192, samples).numpy()[0]
-        return encode(straight_alpha(rgba).transpose(1, 2, 0))
+        rgba = straight_alpha(render_views(
+            self.held, view, 192, samples, Light(**self.light)).numpy()[0])
+        columns = slice(None, None, -1) if self.mirrored else slice(None)
+        return encode(np.ascontiguousarray(rgba.transpose(1, 2, 0)[:, columns]))
 
     def stills(self) -> dict[str, bytes]:
         return super().stills() | {'solid': self.solid_picture(samples=4)}
@@ -261,7 +264,7 @@ class MeshViewer(MeshPanel):
         self.view: tuple[float, float, float] | None = None
         super().__init__(**state)
         self.hint = ('Drag the mesh to turn it; move sigma and watch the soft '
-                     'image beside it, which is all that a network is taught by.')
+                     'image beside it, the only thing that a loss sees.')
         self.glossary = {
             'sigma': 'blur of edges: at a distance of √sigma from an edge a face '
                      'covers a pixel by 27 % (the image is 2 wide)',

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from ..camera import viewpoint_ring
 from ..core import InputError
-from ..evaluate import tinted
-from ..evaluate import COLORS, LIGHT, PALE
+from ..display import tinted
+from ..figures import METHOD_COLORS as COLORS, figure_theme
 from ..mesh import Mesh
 from ..reconstruct import Reconstructor
 from ..render import render_views
@@ -79,7 +79,7 @@ def figure_svg(
     words: str,     # said instead of the figure
 ) -> str:
     "A figure as SVG in the colours of the page, its text as text."
-    theme = LIGHT | dict.fromkeys(PALE, INK) | {'svg.fonttype': 'none'}
+    theme = figure_theme(INK) | {'svg.fonttype': 'none'}
     file = io.StringIO()
     with rc_context(theme): draw().savefig(file, format='svg')
     svg = file.getvalue()
@@ -187,8 +187,8 @@ class TrainingMonitor(Panel):
         self.glossary = {
             'gate': 'SiamVP labels images only while its accuracy on labeled views '
                     'is high enough',
-            'coverage': 'how many unlabeled images have a pseudo-label; accuracy: '
-                        'how many of these are right'}
+            'coverage': 'how many unlabeled images have a pseudo-label',
+            'accuracy': 'how many of these pseudo-labels are right'}
 
     def look(self) -> bool:   # whether there was anything new
         "Read the folder if it has changed; remember new meshes."

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..core import InputError
-from ..evaluate import png_bytes as figure_png
+from ..display import figure_png
 from .controls import decode, tagged
 
 __all__ = ['Panel', 'script']

@@ -9,10 +9,11 @@ from PIL import Image
 
 from ..camera import viewpoint_ring
 from ..core import InputError
-from ..data import load_image, open_picture
-from ..evaluate import straight_alpha
+from ..data import load_image
+from ..data.image import open_picture
+from ..display import straight_alpha
 from ..mesh import Mesh
-from ..mesh import save_mesh
+from ..meshio import save_mesh
 from ..reconstruct import Reconstructor
 from ..render import SoftRenderer
 from .controls import (

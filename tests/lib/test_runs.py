@@ -216,3 +216,13 @@ def test_a_configuration_survives_json_whatever_its_rule(splits):
     from ssr_nb.config import PRESETS, config_from_dict, config_to_dict
     for config in [*PRESETS.values(), tiny, replace(tiny, labeled=(3, 1)), replace(tiny, rule=None), replace(tiny, rule=Joint(30.))]:
         assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
+
+
+def test_a_cell_of_the_log_that_is_empty_or_nan_is_not_a_number_yet(tmp_path):
+    path = tmp_path/'metrics.csv'
+    path.write_text(','.join(COLUMNS) + '\n10,1.5,,,nan,0,nan,.25\n20,1.25,.5,1,1,.5,1,.5\n')
+    log = read_metrics(path)
+    assert log['iteration'].tolist() == [10, 20] and log['val_iou'].tolist() == [.25, .5]
+    assert log.loc[0].isna().to_dict() == {c: c in (
+        'siam_loss', 'siam_accuracy', 'gate_accuracy', 'label_accuracy') for c in COLUMNS}
+    assert not log.loc[1].isna().any()

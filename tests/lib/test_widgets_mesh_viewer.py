@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ssr_nb.core import InputError
-from ssr_nb.mesh import Mesh, icosphere, save_mesh
+from ssr_nb.mesh import Mesh, icosphere
+from ssr_nb.meshio import save_mesh
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape
 from ssr_nb.widgets import MeshViewer, decode

@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.core import InputError
-from ssr_nb.mesh import Mesh, load_mesh
+from ssr_nb.mesh import Mesh
+from ssr_nb.meshio import load_mesh
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape

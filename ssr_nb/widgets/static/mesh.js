@@ -16,7 +16,8 @@ function turnBy(link, azimuth, elevation, distance = 0) {
     return value => Math.min(high, Math.max(low, value));
   };
   const around = a => (a + 180 - 360*Math.floor((a + 180)/360)) - 180;
-  link.set({azimuth: around(link.get('azimuth') + azimuth),
+  const sign = link.get('mirrored') ? -1 : 1;
+  link.set({azimuth: around(link.get('azimuth') + sign*azimuth),
     elevation: within('elevation')(link.get('elevation') + elevation),
     distance: within('distance')(link.get('distance') + distance)});
 }
@@ -86,7 +87,7 @@ function meshView(link) {
   const table = name => numbers(TABLES[name], link.get(name));
   const draw = () => {
     const view = VIEW.map(name => link.get(name));
-    scene.lookFrom(cameraOf(...view));
+    scene.lookFrom(cameraOf(...view, link.get('mirrored')));
     scene.drawFaces();
     const arrows = table('arrows');
     if (arrows.length)

@@ -28,14 +28,19 @@ const dot = (a, b) => a.reduce((sum, x, i) => sum + x*b[i], 0);
 const cross = (a, b) => [a[1]*b[2] - a[2]*b[1], a[2]*b[0] - a[0]*b[2],
                          a[0]*b[1] - a[1]*b[0]];
 
-/** Eye and 4×4 matrix of look_at and perspective (ssr_nb.camera), left-handed. */
-export function cameraOf(distance, elevation, azimuth, halfAngle = 15) {
+/**
+ * Eye and 4×4 matrix of look_at and perspective (ssr_nb.camera). That camera is
+ * left-handed; mirrored, it shows what an eye would see.
+ */
+export function cameraOf(distance, elevation, azimuth, mirrored = false,
+                         halfAngle = 15) {
   const [e, a, h] = [elevation, azimuth, halfAngle].map(x => x*Math.PI/180);
   const eye = [distance*Math.cos(e)*Math.sin(a), distance*Math.sin(e),
                -distance*Math.cos(e)*Math.cos(a)];
   const z = unit(eye.map(x => -x)), x = unit([z[2], 0, -z[0]]);
   const y = cross(z, x), near = .1, far = 100, reach = Math.tan(h);
-  const rows = [x.map(v => v/reach), y.map(v => v/reach),
+  const right = mirrored ? -reach : reach;
+  const rows = [x.map(v => v/right), y.map(v => v/reach),
                 z.map(v => v*(far + near)/(far - near)), z];
   const shift = rows.map(row => -dot(row, eye));
   shift[2] -= 2*far*near/(far - near);

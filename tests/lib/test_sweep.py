@@ -1,0 +1,332 @@
+import errno
+import os
+import socket
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fake_runs import write_data
+from objects import built_in, tiny
+
+from ssr_nb.config import PRESETS, with_overrides
+from ssr_nb.core import InputError
+from ssr_nb.evaluate import evaluate_run
+from ssr_nb.rules import Oracle
+from ssr_nb.sweep import (
+    METHODS,
+    FailedRuns,
+    check_folder,
+    label_errors,
+    run_case,
+    sweep,
+    table_cases,
+)
+from ssr_nb.tables import check_results, read_curves, read_results
+
+SHORT = with_overrides(tiny, {
+    'iterations': 4, 'cycle': 2, 'run.validate_every': 2, 'run.checkpoint_every': 2})
+
+
+def small_cases(*methods, config=SHORT, **more):
+    "Cases of planes with two labeled objects, small enough for a test."
+    cases = table_cases(['plane'], methods, **dict(labeled=[2], seeds=[0]) | more)
+    return [replace(c, config=replace(config, rule=c.config.rule, labeled=c.labeled,
+                                      seed=c.seed)) for c in cases]
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    "A data set of a few built-in planes."
+    folder = tmp_path_factory.mktemp('data')
+    for seed, (split, count) in enumerate(dict(train=4, val=1, test=2).items()):
+        write_data(folder, objects=built_in(count=count, seed=seed), split=split)
+    return str(folder)
+
+
+def run(cases, data, folder, **more):
+    "Fill a table in this process."
+    options = dict(results=folder/'results.csv', runs=folder/'runs', processes=0,
+                   progress=False) | more
+    return sweep(cases, data, **options)
+
+
+# ------------------------------------------------------------------- cases --
+def test_a_table_has_every_cell_once_and_softras_alone_sees_all_labels():
+    cases = table_cases(['chair', 'plane'], ['softras', 'ring'], [2, 0], [0, 1], 600)
+    assert len({c.name for c in cases}) == len(cases) == 2*(2 + 1)*2
+    assert {c.method for c in cases if not c.labeled} == {'softras'}
+    assert all(c.config.iterations == 600 for c in cases)
+    assert cases[1].config.rule == PRESETS['ring'].rule and cases[0].config.rule is None
+    with pytest.raises(InputError, match="method: expected one of softras.*found 'luck'"):
+        table_cases(['chair'], ['luck'], [2], [0])
+
+
+def test_every_method_is_what_it_changes_of_its_preset():
+    for method in METHODS:
+        config, = (c.config for c in table_cases(['chair'], [method], [2], [7], None, 'small'))
+        preset = PRESETS['ring' if method.startswith('ring') else 'small']
+        assert config.seed == 7 and config.iterations == preset.iterations
+        same = replace(config, seed=preset.seed) == preset
+        assert same == (method in ('ssr', 'ring'))
+    paper, = table_cases(['chair'], ['oracle'], [2], [0], None, 'paper')
+    assert paper.config == replace(PRESETS['paper'], rule=Oracle())
+
+
+def test_errors_of_labels_are_right_next_to_right_or_back_to_front():
+    labels = torch.full((2, 24), -1)
+    labels[0, :8] = torch.tensor([0, 1, 2, 4, 3, 17, 6, 0])   # 23 steps and 12 steps off
+    labels[1, 0] = 23
+    found = label_errors(labels)
+    assert found['label_coverage'] == pytest.approx(9/48)
+    assert found['label_accuracy'] == pytest.approx(4/9)
+    assert found['neighbour'] == pytest.approx(3/9) and found['opposite'] == pytest.approx(1/9)
+    assert np.isnan(label_errors(torch.full((2, 24), -1))['label_accuracy'])
+
+
+# ------------------------------------------------------------------ tables --
+def test_a_table_fills_and_what_is_there_is_not_run_again(data, tmp_path):
+    cases, table = small_cases('softras', 'ssr', 'oracle'), tmp_path/'new'/'results.csv'
+    rows = run(cases, data, tmp_path, results=table)
+    text = table.read_text()
+    assert rows['method'].tolist() == ['softras', 'ssr', 'oracle']
+    assert rows['test_iou'].between(0, 1, inclusive='neither').all()
+    assert rows.loc[2, ['label_coverage', 'label_accuracy']].tolist() == [1, 1]
+    assert np.isnan(rows.loc[0, 'label_coverage'])
+    again = run(cases, tmp_path/'no data', tmp_path/'no runs', results=table)   # nothing is run
+    assert again.equals(rows)
+    curves = read_curves(table)
+    assert curves[['method', 'iteration']].values.tolist() == [
+        [m, i] for m in ('oracle', 'softras', 'ssr') for i in (2, 4)]
+    best = curves[curves['method'] == 'ssr']['val_iou'].max()
+    assert best == pytest.approx(rows.loc[1, 'val_iou'], abs=1e-4)
+    table.write_text(text.splitlines()[0] + '\nlamp,ssr,2,0,4,.1,.1,4,,,,,1.0\n')
+    again = run(cases, data, tmp_path, results=table)   # our lines are lost, our runs are not
+    assert again['test_iou'].tolist() == rows['test_iou'].tolist()
+    assert len(read_results(table)) == 4 and read_curves(table).equals(curves)
+
+
+def test_a_prolonged_run_gets_the_score_of_its_new_weights(data, tmp_path):
+    case, = small_cases('softras')
+    run([case], data, tmp_path)
+    longer = replace(case, config=replace(case.config, iterations=12))
+    rows = run([case, longer], data, tmp_path)
+    folder = tmp_path/'runs'/case.name
+    (folder/'eval_test.json').unlink()
+    now = evaluate_run(folder, data)['iou']
+    assert rows['iterations'].tolist() == [4, 12]
+    assert rows.loc[1, 'best_at'] > 4, 'the case must have new weights to show anything'
+    assert rows.loc[1, 'test_iou'] == pytest.approx(now, abs=1e-4) != rows.loc[0, 'test_iou']
+
+
+def test_two_sweeps_on_one_results_file_keep_all_rows(data, tmp_path, monkeypatch):
+    from ssr_nb import sweep as module
+    results = tmp_path/'results.csv'
+
+    def slow(case, data, runs):   # meanwhile another sweep fills its rows
+        monkeypatch.setattr(module, 'run_case', run_case)
+        other = run(small_cases('oracle', seeds=[0, 1]), data, tmp_path/'other', results=results)
+        assert len(other) == 2
+        return run_case(case, data, runs)
+    monkeypatch.setattr(module, 'run_case', slow)
+    assert len(run(small_cases('softras', seeds=[0, 1]), data, tmp_path, results=results)) == 2
+    assert read_results(results)[['method', 'seed']].values.tolist() == [
+        ['oracle', 0], ['oracle', 1], ['softras', 0], ['softras', 1]]
+    assert len(read_curves(results)) == 8
+
+
+# ------------------------------------------------------------------ errors --
+def test_a_folder_for_results_is_refused_before_the_first_run(data, tmp_path):
+    for results in (tmp_path, '/proc/results.csv'):
+        with pytest.raises(InputError) as refusal:
+            run(small_cases('softras'), data, tmp_path, results=results)
+        assert '\n' not in str(refusal.value)
+    assert not (tmp_path/'runs').exists()
+
+
+def test_a_folder_of_another_run_is_named_before_any_run_begins(data, tmp_path):
+    cases = small_cases('softras', 'oracle')
+    run_case(cases[1], data, str(tmp_path/'runs'))
+    other = [replace(c, config=with_overrides(c.config, {'shape.lr': .1})) for c in cases]
+    with pytest.raises(InputError, match=r'plane_oracle_2_0: holds a run with other settings '
+                       r'\(shape.lr 0.001, now 0.1\); choose another --runs'):
+        run(other, data, tmp_path)
+    assert [f.name for f in (tmp_path/'runs').iterdir()] == ['plane_oracle_2_0']
+    assert not (tmp_path/'results.csv').exists()
+    others = tmp_path/'others'
+    for split in ('train', 'val', 'test'):
+        write_data(others, objects=built_in(count=4, seed=9), split=split)
+    with pytest.raises(InputError, match='trained on other objects.*; choose another --runs'):
+        run(cases[1:], others, tmp_path)
+    rows = run(cases, data, tmp_path)           # its own it goes on with
+    assert rows['method'].tolist() == ['softras', 'oracle']
+
+
+@pytest.mark.parametrize('damage', ['eval_test.json', 'checkpoint.pt'])
+def test_a_damaged_run_does_not_stop_the_others(data, tmp_path, damage):
+    cases = small_cases('softras', 'ssr', 'oracle')
+    folder = tmp_path/'runs'/cases[1].name
+    run_case(cases[1], data, str(tmp_path/'runs'))
+    (folder/damage).write_bytes(b'PK damaged')
+    with pytest.raises(FailedRuns, match='1 run has failed: plane_ssr_2_0: ') as failure:
+        run(cases, data, tmp_path)
+    assert str(failure.value).isprintable()
+    assert failure.value.rows['method'].tolist() == ['softras', 'oracle']
+    assert read_results(tmp_path/'results.csv')['method'].tolist() == ['oracle', 'softras']
+    for file in folder.iterdir(): file.unlink()          # mended: the rest follows
+    assert run(cases, data, tmp_path)['method'].tolist() == ['softras', 'ssr', 'oracle']
+
+
+def test_a_run_that_another_sweep_has_finished_meanwhile_is_no_failure(
+        data, tmp_path, monkeypatch):
+    case, = small_cases('softras')
+    done = run([case], data, tmp_path/'other')
+    from ssr_nb import sweep as module
+
+    def finished_elsewhere(case, data, runs):
+        (tmp_path/'results.csv').write_text((tmp_path/'other'/'results.csv').read_text())
+        raise InputError('another run is writing here')
+    monkeypatch.setattr(module, 'run_case', finished_elsewhere)
+    assert run([case], data, tmp_path).equals(done)
+
+
+def test_an_error_of_the_program_itself_stops_the_sweep(data, tmp_path, monkeypatch):
+    from ssr_nb import sweep as module
+    def broken(case, data, runs): raise ZeroDivisionError
+    monkeypatch.setattr(module, 'run_case', broken)
+    with pytest.raises(ZeroDivisionError): run(small_cases('softras'), data, tmp_path)
+
+
+def test_a_full_disk_loses_no_run(data, tmp_path, monkeypatch):
+    from ssr_nb import sweep as module
+    from ssr_nb import tables
+    cases = small_cases('softras', 'oracle')
+    def full(path, text): raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, 'write_text', full)
+        with pytest.raises(OSError, match='No space left'): run(cases, data, tmp_path)
+    assert len(read_results(tmp_path/'results.csv')) == 0
+    trained, fit = [], module.fit
+    def counted(train, val, config, folder, **more):
+        before = folder.exists()
+        trained.append((folder.name, before))
+        return fit(train, val, config, folder, **more)
+    monkeypatch.setattr(module, 'fit', counted)
+    assert len(run(cases, data, tmp_path)) == 2
+    assert trained == [('plane_softras_2_0', True), ('plane_oracle_2_0', False)]
+
+
+def test_a_damaged_folder_is_left_to_its_own_turn(tmp_path):
+    case, = small_cases('softras')
+    folder = tmp_path/case.name
+    folder.mkdir()
+    (folder/'checkpoint.pt').touch()
+    check_folder(case, tmp_path)                # no config.json: no word yet
+    check_results(tmp_path/'results.csv')
+
+
+# --------------------------------------------------------- several processes --
+@pytest.mark.slow
+def test_runs_share_the_work_of_two_processes_and_fail_alone(data, tmp_path):
+    cases = small_cases('softras', 'ssr', 'oracle')
+    one = run(cases, data, tmp_path/'one')
+    broken = tmp_path/'two'/'runs'/cases[1].name
+    broken.mkdir(parents=True)
+    (broken/'checkpoint.pt').write_bytes(b'damaged')
+    with pytest.raises(FailedRuns) as failure:
+        run(cases, data, tmp_path/'two', processes=2)
+    kept = one.drop(index=1, columns='seconds').reset_index(drop=True)
+    assert failure.value.rows.drop(columns='seconds').equals(kept)
+
+
+@pytest.fixture
+def ray_cluster(monkeypatch):
+    """The address of a Ray cluster of one node with one core, on a loopback address.
+
+    Each of Ray's services is a process that imports for two seconds: one node, and no
+    services beyond those that run tasks. Retries and checkpoints do not need more.
+    """
+    psutil, ray = pytest.importorskip('psutil'), pytest.importorskip('ray')
+    for name, value in (('USAGE_STATS_ENABLED', '0'), ('raylet_start_wait_time_s', '200'),
+                        ('agent_register_timeout_ms', '200000')):
+        monkeypatch.setenv(f'RAY_{name}', value)
+    from ray.cluster_utils import Cluster
+    address, ports = '127.0.0.2', {}
+    for name in ('metrics_agent_port', 'metrics_export_port', 'dashboard_agent_listen_port',
+                 'runtime_env_agent_port'):
+        with socket.socket() as free:
+            free.bind((address, 0))
+            ports[name] = free.getsockname()[1]
+    try:
+        cluster = Cluster(initialize_head=True, head_node_args=dict(
+            num_cpus=1, node_ip_address=address, object_store_memory=80 << 20,
+            include_dashboard=False, no_monitor=True, include_log_monitor=False, **ports))
+    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+        pytest.skip(f'no Ray cluster starts here: {error}')
+    def worker_in(folder):
+        "The process that runs a case in a folder, or None."
+        for process in psutil.process_iter(['cmdline']):
+            if not (process.info['cmdline'] or [''])[0].startswith('ray::run_case'): continue
+            try:
+                if any(str(folder) in f.path for f in process.open_files()): return process
+            except psutil.Error: pass            # it has just ended
+    yield cluster.address, worker_in
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_table_is_filled_by_a_ray_cluster_of_which_a_worker_is_killed(
+        data, tmp_path, ray_cluster):
+    address, worker_in = ray_cluster
+    config = with_overrides(SHORT, {'iterations': 12, 'run.validate_every': 12,
+                                    'run.checkpoint_every': 1})
+    cases = small_cases('ssr', 'softras', config=config)
+    lamp = replace(cases[0], category='lamp')                 # of which there is no data
+    alone = run([replace(c, config=with_overrides(c.config, {'run.checkpoint_every': 12}))
+                 for c in cases], data, tmp_path/'one')
+    path = tmp_path/'two'/'runs'/cases[0].name/'checkpoint.pt'
+    seen, killed, over = [], [], threading.Event()
+
+    def kill_one():
+        "Kill the worker of a run half-way; then watch what its successor saves."
+        while not over.wait(.05):
+            if not path.exists(): continue
+            seen.append(torch.load(path, weights_only=True)['iteration'])
+            if killed or seen[-1] < 3: continue
+            if process := worker_in(path.parent):
+                process.kill()
+                process.wait(30)
+                killed.append(seen[-1])
+
+    watcher = threading.Thread(target=kill_one)
+    watcher.start()
+    try:
+        with pytest.raises(FailedRuns, match='1 run has failed: lamp_ssr_2_0: .*lamp') as failure:
+            run([lamp, *cases], data, tmp_path/'two', ray=address)
+    finally:
+        over.set()
+        watcher.join()
+    assert failure.value.rows.drop(columns='seconds').equals(alone.drop(columns='seconds'))
+    # it went on, it did not begin again
+    assert len(killed) == 1 and seen == sorted(seen) and seen[-1] > killed[0], (killed, seen)
+
+
+class Deadly(str):
+    "A category that ends the process which receives it."
+    def __reduce__(self): return os._exit, (9,)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_told_in_one_line_and_finished_runs_stay(data, tmp_path):
+    first, second = small_cases('softras', 'oracle')
+    rows = run([first], data, tmp_path)
+    with pytest.raises(FailedRuns, match='plane_oracle_2_0: its process was killed') as failure:
+        run([first, replace(second, category=Deadly('plane'))], data, tmp_path, processes=1)
+    assert failure.value.rows.equals(rows)
+
+
+def test_without_ray_one_line_says_how_to_get_it(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__('sys').modules, 'ray', None)
+    with pytest.raises(InputError, match=r"pip install 'ssr_nb\[ray\]'"):
+        run(small_cases('softras'), data, tmp_path, ray='auto')
