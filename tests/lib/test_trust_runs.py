@@ -1,9 +1,11 @@
 "A run survives kills, closed folders and lost workers, and does not depend on its caller."
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,7 +26,6 @@ KILLS = int(os.environ.get('SSR_KILLS', 12))
 @pytest.fixture(autouse=True)
 def beside_the_data(rifles, tmp_path, monkeypatch):
     "Each test runs in a folder of its own, where `shapes` is the data set."
-    tmp_path.chmod(0o755)
     (tmp_path/'shapes').symlink_to(rifles)
     monkeypatch.chdir(tmp_path)
 
@@ -139,8 +140,11 @@ print(json.dumps(dict(told=told, same=same)), file=sys.__stdout__)
 
 
 @pytest.mark.slow
-def test_a_read_only_folder_is_one_clear_line_and_its_run_stays_as_it_was():
-    done = python('-c', CLOSED, *train_words(iterations=2))
+def test_a_read_only_folder_is_one_clear_line_and_its_run_stays_as_it_was(rifles):
+    with tempfile.TemporaryDirectory() as folder:   # pytest's own are closed to others
+        Path(folder).chmod(0o755)
+        shutil.copytree(rifles, f'{folder}/shapes')
+        done = python('-c', CLOSED, *train_words(iterations=2), cwd=folder)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     for out, (code, said) in found['told'].items():
