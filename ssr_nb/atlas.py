@@ -172,8 +172,7 @@ def _shown_images(part: Part, beside: Beside) -> dict[int, ndarray]:
     "Texels of the materials whose image some face has coordinates for."
     if part.face_material is None: return {}
     with_uvs: ndarray = np.zeros(len(part.faces), bool)
-    if part.face_uvs is not None:
-        with_uvs = np.logical_and.reduce(part.face_uvs >= 0, axis=1)
+    if part.face_uvs is not None: with_uvs = (part.face_uvs >= 0).all(axis=1)
     opened: dict[Any, Image.Image] = {}     # an image once, however many wear it
     worn: dict[int, Any] = {}
     for row in np.unique(part.face_material[part.face_material >= 0]).tolist():
@@ -239,8 +238,6 @@ def distinct_rows(table: ndarray) -> tuple[ndarray, ndarray]:
 
 def painted(part: Part, beside: Beside) -> dict[str, ndarray]:
     "Fields of a Mesh: with a texture, colours at vertices, or neither."
-    if ((part.faces < 0) | (part.faces >= len(part.vertices))).any():
-        raise InputError(f'{beside.path}: a face with a vertex that there is not')
     images = _shown_images(part, beside)
     if images: return _textured(part, images, beside)
     corners = _corner_colors(part, images)

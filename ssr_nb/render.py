@@ -54,9 +54,9 @@ def shade(
     "Lambert's law: ambient + directional · max(0, n·l)."
     _check_light(light)
     length = max(math.hypot(*light.direction), 1e-12)
-    x, y, z = (n*(d/length) for n, d in
-               zip(normals.unbind(-1), light.direction))
-    return light.ambient + light.directional*(x + y + z).relu()
+    squarely = sum(n*(d/length) for n, d in
+                   zip(normals.unbind(-1), light.direction))
+    return light.ambient + light.directional*squarely.relu()
 
 # %% ../nbs/04_color_and_depth.ipynb #1a724a13
 def facing_normals(
@@ -187,9 +187,8 @@ class SoftRenderer(RasterOptions):
         "The rasterizer's image, of the size before downsampling."
         options = self
         if self.supersample > 1:
-            height, width = self.size
-            options = replace(self, image_size=(height*self.supersample,
-                                                width*self.supersample))
+            options = replace(self, image_size=tuple(
+                n*self.supersample for n in self.size))
         return render(task, options, self.backend, corners, colors)
 
     def silhouettes(
@@ -313,7 +312,7 @@ def _surface(
     ids: Tensor,      # (H, W)
 ) -> Tensor:          # (H, W, 3), or (1,): white
     "The mesh's own colour at each pixel."
-    if mesh.texture is not None and mesh.uvs is not None:
+    if mesh.texture is not None:
         uv = interpolate(ids, corners, mesh.uvs[mesh.face_uvs], True)
         return sample_texture(mesh.texture, uv)
     if mesh.vertex_colors is None: return corners.new_ones(1)

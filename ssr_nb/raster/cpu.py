@@ -476,7 +476,7 @@ class CompileNotice(event.Listener):
 
     def on_end(self, _): pass
 
-COMPILED: set = set()  # kernels, with the types of their arguments
+COMPILED = set()  # kernels, with the types of their arguments
 
 @functools.cache
 def thread_pool(
@@ -580,13 +580,13 @@ def rasterize(
     o: RasterOptions,
 ) -> Tensor:                     # (B, 4, H, W) RGBA
     "Soft images (SoftRas, eq. 1 to 6), fast."
-    if face_colors is None:
-        return white_image(Rasterize.apply(face_vertices, None, o), o)
-    if o.color == 'softmax':
+    if face_colors is not None and o.color == 'softmax':
         return Rasterize.apply(face_vertices, face_colors, o)
-    face = nearest(face_vertices, o)
-    if o.distance == 'hard' and o.alpha != 'sum': alpha = (face >= 0).float()
+    hard = face_colors is not None and o.distance == 'hard'
+    face = None if face_colors is None else nearest(face_vertices, o)
+    if hard and o.alpha != 'sum': alpha = (face >= 0).float()
     else: alpha = Rasterize.apply(face_vertices, None, o)
+    if face is None: return white_image(alpha, o)
     return nearest_image(face, face_vertices, face_colors, alpha, o)
 
 # %% ../../nbs/A_cpu.ipynb #2dbca454
