@@ -20,10 +20,11 @@ MAX_SIDE = 4096                # of a texture; larger ones are reduced
 MAX_BYTES = 256 << 20          # of a mesh file, and of all the files it names
 MAX_FACES = 5_000_000
 GREY = .8                      # of what has no colour beside what has one
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError,
-          ArithmeticError, AttributeError, AssertionError, RuntimeError,
-          ImportError, MemoryError, struct.error, zlib.error,
-          zipfile.BadZipFile, Image.DecompressionBombError)  # of any reader
+BROKEN = (ArithmeticError, AssertionError, AttributeError, BufferError, EOFError,
+          ImportError, LookupError, MemoryError, NameError, OSError,
+          RuntimeError, SyntaxError, TypeError, ValueError, struct.error,
+          zlib.error, zipfile.BadZipFile,
+          Image.DecompressionBombError)  # of any reader
 
 
 def check_count(path: Path, things: str, count: int, most: int):
@@ -171,8 +172,8 @@ def _opened(source: Image.Image | Path, beside: Beside) -> Image.Image:
 def _shown_images(part: Part, beside: Beside) -> dict[int, ndarray]:
     "Texels of the materials whose image some face has coordinates for."
     if part.face_material is None: return {}
-    with_uvs: ndarray = np.zeros(len(part.faces), bool)
-    if part.face_uvs is not None: with_uvs = (part.face_uvs >= 0).all(axis=1)
+    with_uvs = np.zeros(len(part.faces), bool)
+    if part.face_uvs is not None: with_uvs = part.face_uvs.min(1) >= 0
     opened: dict[Any, Image.Image] = {}     # an image once, however many wear it
     worn: dict[int, Any] = {}
     for row in np.unique(part.face_material[part.face_material >= 0]).tolist():
@@ -274,13 +275,13 @@ def _textured(
         fields['vertex_colors'] = part.colors
     if len(groups) == 1 and shows.all():
         (_, scale, offset), (row, *_) = next(iter(groups.items()))
-        return fields | dict(uvs=uvs*scale + offset, face_uvs=face_uvs,
+        return fields | dict(uvs=_placed(uvs, scale, offset), face_uvs=face_uvs,
                              texture=_unit(images[row]))
     corners, cells, where = np.zeros((len(part.faces), 3, 2)), [], []
     for (_, scale, offset), rows in groups.items():
         mine = np.flatnonzero(shows & np.isin(wears, rows))
         if not len(mine): continue
-        uv = uvs[face_uvs[mine]]*scale + offset
+        uv = _placed(uvs[face_uvs[mine]], scale, offset)
         uv -= np.floor(uv.min(1, keepdims=True) + 1e-6)   # into the first tile
         tiles = np.ceil(uv.max((0, 1)) - 1e-6).clip(1, None)
         if tiles.max() > 8:
@@ -312,6 +313,13 @@ def _textured(
     first, which = distinct_rows(flat)
     return fields | dict(uvs=flat[first], face_uvs=which.reshape(-1, 3),
                          texture=_unit(atlas))
+
+
+def _placed(uvs: ndarray, scale: tuple, offset: tuple) -> ndarray:
+    "Texture coordinates as a material places them; 0 where they are no numbers."
+    with np.errstate(all='ignore'):
+        placed = uvs*scale + offset
+    return np.where(np.abs(placed) < 1e6, placed, 0)
 
 
 def _unit(texels: ndarray) -> ndarray:
