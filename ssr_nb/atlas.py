@@ -1,7 +1,5 @@
 """Files that a mesh file names, materials, and the one texture they become."""
-import io
 import struct
-import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -14,11 +12,10 @@ from PIL import Image
 from trimesh.resolvers import FilePathResolver
 
 from .core import InputError
+from .imagefile import MAX_PIXELS, check_size, read_header
 
 __all__: list[str] = []
 
-IMAGE_FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM', 'TGA')
-MAX_PIXELS = 1 << 26           # of one image: 8192 × 8192
 MAX_SIDE = 4096                # of a texture; larger ones are reduced
 MAX_BYTES = 256 << 20          # of a mesh file, and of all the files it names
 MAX_FACES = 5_000_000
@@ -35,33 +32,6 @@ def check_count(path: Path, things: str, count: int, most: int):
     if count > most:
         raise InputError(f'{path}: {count:,} {things}, over the limit of '
                          f'{most:,}')
-
-
-def open_image(
-    path: Path,          # an image file of IMAGE_FORMATS
-) -> Image.Image:        # all of it in memory
-    "Unpack an image. ValueError when it is too large, others when broken."
-    image = _within_limits(_lazily(Path(path).read_bytes()))
-    image.load()
-    return image
-
-
-def _lazily(content: bytes) -> Image.Image:
-    "An image of which only the header has been read."
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-        try: return Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
-        except Image.DecompressionBombError: raise ValueError(
-            f'pixels over the limit of {MAX_PIXELS}') from None
-
-
-def _within_limits(image: Image.Image) -> Image.Image:
-    "The same image. ValueError when it is too large to unpack."
-    width, height = image.size
-    if width*height > MAX_PIXELS:
-        raise ValueError(f'{width} × {height} pixels, over the limit of '
-                         f'{MAX_PIXELS}')
-    return image
 
 
 def _texels(
@@ -192,8 +162,8 @@ def joined(parts: list[Part]) -> Part:
 def _opened(source: Image.Image | Path, beside: Beside) -> Image.Image:
     "An image by its header. ValueError when it is too large or cannot be."
     image = (source if isinstance(source, Image.Image) else
-             _lazily(beside.read(source)))
-    width, height = _within_limits(image).size
+             read_header(beside.read(source)))
+    width, height = check_size(image).size
     beside.pixels -= width*height
     if beside.pixels < 0: raise ValueError('too many pixels in all')
     return image

@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..core import InputError, check_file
-from ..atlas import open_image
+from ..imagefile import open_image
 from .errors import BROKEN, one_line, require
 
 __all__ = ['load_image']

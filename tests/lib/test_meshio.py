@@ -19,7 +19,7 @@ from hypothesis import strategies
 from PIL import Image
 from torch.testing import assert_close
 
-from ssr_nb.atlas import open_image
+from ssr_nb.imagefile import open_image
 from ssr_nb.core import InputError, MeshWarning
 from ssr_nb.mesh import Mesh, face_vertices, icosphere
 from ssr_nb.meshio import load_mesh, save_mesh
