@@ -292,15 +292,14 @@ def test_threads_and_a_forked_child_draw_the_same():
 @pytest.mark.slow
 def test_a_second_process_starts_at_once_and_only_the_first_says_that_it_compiles():
     code = '''
-import time
-start = time.process_time()
 import torch
-print(time.process_time() - start)
+from numba.core import event
 from ssr_nb.raster import soft_silhouette
-faces = torch.rand(1, 4, 3, 3)
-start = time.process_time()
-soft_silhouette(faces)
-print(time.process_time() - start)
+class Compiled(event.Listener):
+    def on_start(self, _): print('compiled')
+    def on_end(self, _): pass
+with event.install_listener('numba:compile', Compiled()):
+    soft_silhouette(torch.rand(1, 4, 3, 3).requires_grad_()).sum().backward()
 '''
     with tempfile.TemporaryDirectory() as folder:
         call = lambda: subprocess.run([sys.executable, '-c', code], env={**os.environ, 'NUMBA_CACHE_DIR': folder},
@@ -308,8 +307,7 @@ print(time.process_time() - start)
         first, *later = call(), call(), call()
     assert first.stderr.count('compiling') == 1
     assert not any('compiling' in again.stderr for again in later)
-    torch_import, first_picture = zip(*(map(float, again.stdout.split()) for again in later))
-    assert min(first_picture) < max(.5, min(torch_import))  # seconds of work; of a busy computer they are longer
+    assert first.stdout.count('compiled') > 10 and not any(again.stdout for again in later)
 
 
 # %% nbs/A_cpu.ipynb #d852f8b8

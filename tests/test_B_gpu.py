@@ -177,7 +177,6 @@ def test_the_operators_keep_what_they_promise_to_the_compiler():
         torch.library.opcheck(forward, (*leaves, *arguments))
         image, state = forward(faces, hue, *arguments)
         torch.library.opcheck(backward, (faces, hue, image, state, torch.ones_like(image), *arguments))
-    torch.library.opcheck(nearest_ids, (faces, *arguments))
 
 
 # %% nbs/B_gpu.ipynb #de716861
@@ -296,6 +295,7 @@ def test_odd_faces_have_a_finite_colour_gradient():
 def test_the_nearest_face_is_the_reference_s():
     faces = random_faces(2, 8)
     assert torch.equal(nearest(faces.to(device), RasterOptions(image_size=12)).cpu(), reference.nearest(faces, RasterOptions(image_size=12)))
+    torch.library.opcheck(nearest_ids, (faces.to(device), *kernel_arguments(RasterOptions(image_size=4), 'hard')))
 
 
 # %% nbs/B_gpu.ipynb #b8f6b5da
