@@ -187,8 +187,9 @@ class SoftRenderer(RasterOptions):
         "The rasterizer's image, of the size before downsampling."
         options = self
         if self.supersample > 1:
-            options = replace(self, image_size=tuple(
-                n*self.supersample for n in self.size))
+            height, width = self.size
+            options = replace(self, image_size=(height*self.supersample,
+                                                width*self.supersample))
         return render(task, options, self.backend, corners, colors)
 
     def silhouettes(

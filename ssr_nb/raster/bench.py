@@ -308,8 +308,9 @@ def case_calls(
         render = lambda v: rival(Scene(v, faces), case.image_size, sigma, dist_eps)
     else:
         task = {'silhouette': soft_silhouette, 'color': soft_rasterize}[case.task]
-        ours = functools.partial(task, backend=case.backend, sigma=sigma,
-                                 dist_eps=dist_eps, image_size=case.image_size)
+        ours: Callable[..., Tensor] = functools.partial(
+            task, backend=case.backend, sigma=sigma, dist_eps=dist_eps,
+            image_size=case.image_size)
         def render(v):
             corners = face_vertices(v, faces)
             return ours(corners, corners) if case.task == 'color' else ours(corners)
