@@ -364,7 +364,7 @@ def read_off(
         if len(corners) and not 0 <= corners.min() <= corners.max() < count:
             raise ValueError('a face asks for a vertex that is not there')
     except (ValueError, OverflowError, IndexError) as error:
-        raise InputError(f'{path}: not a readable .off file: {error}') from None
+        raise InputError(f'{path}: not a readable .off file: {error!s:.160}') from None
     corners = corners[np.repeat(sizes > 2, sizes)]
     sizes = sizes[sizes > 2]
     if not len(sizes): raise InputError(f'{path}: no faces')

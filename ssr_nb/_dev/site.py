@@ -221,7 +221,7 @@ def code_cells(
     cell.source, above = source, []
     if 'test' in words: fold(cell, words['test'].removeprefix('test').strip())
     if words.get('echo') == 'echo: false': cell.metadata.tags = ['remove-input']
-    if 'export' in words:
+    if {'export', 'exporti'} & words.keys():   # of the latter, what _all_ lists
         defined = [own[n] for n in definitions(source) if n in own]
         above = [marker(defined)] if defined else []
     return [*above, cell, *live_cells(cell)]
