@@ -1,7 +1,5 @@
 """Files that a mesh file names, materials, and the one texture they become."""
-import io
 import struct
-import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -14,19 +12,19 @@ from PIL import Image
 from trimesh.resolvers import FilePathResolver
 
 from .core import InputError
+from .imagefile import MAX_PIXELS, check_size, read_header
 
 __all__: list[str] = []
 
-IMAGE_FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM', 'TGA')
-MAX_PIXELS = 1 << 26           # of one image: 8192 × 8192
 MAX_SIDE = 4096                # of a texture; larger ones are reduced
 MAX_BYTES = 256 << 20          # of a mesh file, and of all the files it names
 MAX_FACES = 5_000_000
 GREY = .8                      # of what has no colour beside what has one
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError,
-          ArithmeticError, AttributeError, AssertionError, RuntimeError,
-          ImportError, MemoryError, struct.error, zlib.error,
-          zipfile.BadZipFile, Image.DecompressionBombError)  # of any reader
+BROKEN = (ArithmeticError, AssertionError, AttributeError, BufferError, EOFError,
+          ImportError, LookupError, MemoryError, NameError, OSError,
+          RuntimeError, SyntaxError, TypeError, ValueError, struct.error,
+          zlib.error, zipfile.BadZipFile,
+          Image.DecompressionBombError)  # of any reader
 
 
 def check_count(path: Path, things: str, count: int, most: int):
@@ -34,33 +32,6 @@ def check_count(path: Path, things: str, count: int, most: int):
     if count > most:
         raise InputError(f'{path}: {count:,} {things}, over the limit of '
                          f'{most:,}')
-
-
-def open_image(
-    path: Path,          # an image file of IMAGE_FORMATS
-) -> Image.Image:        # all of it in memory
-    "Unpack an image. ValueError when it is too large, others when broken."
-    image = _within_limits(_lazily(Path(path).read_bytes()))
-    image.load()
-    return image
-
-
-def _lazily(content: bytes) -> Image.Image:
-    "An image of which only the header has been read."
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-        try: return Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
-        except Image.DecompressionBombError: raise ValueError(
-            f'pixels over the limit of {MAX_PIXELS}') from None
-
-
-def _within_limits(image: Image.Image) -> Image.Image:
-    "The same image. ValueError when it is too large to unpack."
-    width, height = image.size
-    if width*height > MAX_PIXELS:
-        raise ValueError(f'{width} × {height} pixels, over the limit of '
-                         f'{MAX_PIXELS}')
-    return image
 
 
 def _texels(
@@ -191,8 +162,8 @@ def joined(parts: list[Part]) -> Part:
 def _opened(source: Image.Image | Path, beside: Beside) -> Image.Image:
     "An image by its header. ValueError when it is too large or cannot be."
     image = (source if isinstance(source, Image.Image) else
-             _lazily(beside.read(source)))
-    width, height = _within_limits(image).size
+             read_header(beside.read(source)))
+    width, height = check_size(image).size
     beside.pixels -= width*height
     if beside.pixels < 0: raise ValueError('too many pixels in all')
     return image
@@ -201,8 +172,8 @@ def _opened(source: Image.Image | Path, beside: Beside) -> Image.Image:
 def _shown_images(part: Part, beside: Beside) -> dict[int, ndarray]:
     "Texels of the materials whose image some face has coordinates for."
     if part.face_material is None: return {}
-    with_uvs: ndarray = np.zeros(len(part.faces), bool)
-    if part.face_uvs is not None: with_uvs = (part.face_uvs >= 0).all(axis=1)
+    with_uvs = np.zeros(len(part.faces), bool)
+    if part.face_uvs is not None: with_uvs = part.face_uvs.min(1) >= 0
     opened: dict[Any, Image.Image] = {}     # an image once, however many wear it
     worn: dict[int, Any] = {}
     for row in np.unique(part.face_material[part.face_material >= 0]).tolist():
@@ -304,13 +275,13 @@ def _textured(
         fields['vertex_colors'] = part.colors
     if len(groups) == 1 and shows.all():
         (_, scale, offset), (row, *_) = next(iter(groups.items()))
-        return fields | dict(uvs=uvs*scale + offset, face_uvs=face_uvs,
+        return fields | dict(uvs=_placed(uvs, scale, offset), face_uvs=face_uvs,
                              texture=_unit(images[row]))
     corners, cells, where = np.zeros((len(part.faces), 3, 2)), [], []
     for (_, scale, offset), rows in groups.items():
         mine = np.flatnonzero(shows & np.isin(wears, rows))
         if not len(mine): continue
-        uv = uvs[face_uvs[mine]]*scale + offset
+        uv = _placed(uvs[face_uvs[mine]], scale, offset)
         uv -= np.floor(uv.min(1, keepdims=True) + 1e-6)   # into the first tile
         tiles = np.ceil(uv.max((0, 1)) - 1e-6).clip(1, None)
         if tiles.max() > 8:
@@ -342,6 +313,13 @@ def _textured(
     first, which = distinct_rows(flat)
     return fields | dict(uvs=flat[first], face_uvs=which.reshape(-1, 3),
                          texture=_unit(atlas))
+
+
+def _placed(uvs: ndarray, scale: tuple, offset: tuple) -> ndarray:
+    "Texture coordinates as a material places them; 0 where they are no numbers."
+    with np.errstate(all='ignore'):
+        placed = uvs*scale + offset
+    return np.where(np.abs(placed) < 1e6, placed, 0)
 
 
 def _unit(texels: ndarray) -> ndarray:

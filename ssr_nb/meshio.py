@@ -52,8 +52,7 @@ def _check_gltf(path: Path, content: bytes):
         if not isinstance(tree, dict): raise ValueError('no object')
         _check_tree(path, tree)
     except InputError: raise
-    except (ValueError, RecursionError, LookupError, TypeError,
-            AttributeError) as error:
+    except BROKEN as error:
         raise InputError(f'{path}: not readable as glTF '
                          f'({type(error).__name__}: {str(error)[:160]})') from None
 
@@ -147,6 +146,8 @@ def _part(
     if polygons is not None:
         corners, sizes = polygons
         faces = corners[triangles(vertices, corners, sizes)[0]]
+    if not 0 <= faces.min() <= faces.max() < len(vertices):
+        raise ValueError(f'a face asks for a vertex beyond {len(vertices)}')
     part, look = Part(vertices, faces), shape.visual
     if isinstance(look, trimesh.visual.ColorVisuals):
         if look.kind == 'vertex': part.colors = look.vertex_colors[:, :3]/255
@@ -257,9 +258,9 @@ def load_mesh(
         check_count(path, 'bytes', path.stat().st_size, MAX_BYTES)
         content, beside = path.read_bytes(), Beside(path)
         reader = {'.obj': read_obj, '.off': read_off}.get(suffix, _read_other)
-        fields = painted(reader(path, content, beside), beside)
-        fields['vertices'] = _near_zero(fields['vertices'], beside)
-        with np.errstate(over='ignore'):
+        with np.errstate(all='ignore'):   # what is no number is refused below
+            fields = painted(reader(path, content, beside), beside)
+            fields['vertices'] = _near_zero(fields['vertices'], beside)
             mesh = Mesh(**{name: torch.from_numpy(np.ascontiguousarray(
                 table, None if table.dtype == np.int64 else np.float32))
                 for name, table in fields.items()})

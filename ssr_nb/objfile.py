@@ -359,7 +359,7 @@ def read_off(
         sizes = np.array([int(row[0]) for row in shapes], np.int64)
         corners = np.array([int(word) for row, size in zip(shapes, sizes)
                             for word in row[1:size + 1]], np.int64)
-        if len(corners) != sizes.sum() or numbers.shape[1:] < (3,):
+        if (sizes < 0).any() or len(corners) != sizes.sum() or numbers.shape[1:] < (3,):
             raise ValueError('a row is too short')
         if len(corners) and not 0 <= corners.min() <= corners.max() < count:
             raise ValueError('a face asks for a vertex that is not there')

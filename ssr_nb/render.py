@@ -187,8 +187,8 @@ class SoftRenderer(RasterOptions):
         "The rasterizer's image, of the size before downsampling."
         options = self
         if self.supersample > 1:
-            options = replace(self, image_size=tuple(
-                n*self.supersample for n in self.size))
+            height, width = (n*self.supersample for n in self.size)
+            options = replace(self, image_size=(height, width))
         return render(task, options, self.backend, corners, colors)
 
     def silhouettes(

@@ -122,8 +122,8 @@ def read_checkpoint(
             if bad := archive.testzip(): raise ValueError(f'{bad} is damaged')
         state = torch.load(path, map_location=device, weights_only=True)
         version = state['format']
-    except OSError: raise
-    except BROKEN as error:
+    except (OSError, *BROKEN) as error:
+        if isinstance(error, OSError) and error.filename: raise   # not of its content
         raise _no_checkpoint(path, error) from None
     if not same_setting(version, FORMAT):
         raise InputError(f'{path}: checkpoint format {repr_short(version)}, this '

@@ -194,7 +194,7 @@ def machine_code() -> dict[str, Callable]:  # name -> compiled function
     "The functions above as machine code, kept on the disk from run to run."
     from numba import njit
     jit = njit(cache=True, nogil=True)
-    compiled = {kernel.__name__: jit(kernel) for kernel in KERNELS}
+    compiled: dict[str, Callable] = {kernel.__name__: jit(kernel) for kernel in KERNELS}
     globals().update(compiled)
     return compiled
 
@@ -231,8 +231,8 @@ def voxelize(
     meshes = vertices if vertices.ndim == 3 else vertices[None]
     check_meshes(meshes, faces)
     points = grid_points(meshes.detach(), size).contiguous().cpu().numpy()
-    index = faces if faces.ndim == 3 else faces[None]
-    index = index.cpu().long().contiguous().numpy()
+    faces = faces if faces.ndim == 3 else faces[None]
+    index = faces.cpu().long().contiguous().numpy()
     grids = np.zeros((len(points), size, size, size), np.uint8)
     threads = min(torch.get_num_threads(), max(1, len(points)))
     parts = np.array_split(np.arange(len(points)), threads)

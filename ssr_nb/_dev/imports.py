@@ -11,7 +11,7 @@ __all__ = ['ROOMS', 'imported', 'late_imports', 'room_of']
 # From the ground up; rooms of one line do not know each other.
 ROOMS = [line.split() for line in '''
     core
-    checks  progress
+    checks  progress  imagefile
     mesh
     camera
     raster.options

@@ -102,7 +102,8 @@ def live_viewer() -> dict[str, Any]:  # frozen
                else c for c in viewer.controls]
     viewer.controls = [dict(c, low=viewer.elevation, high=viewer.elevation)
                        if c['name'] == 'elevation' else c for c in options]
-    return freeze(viewer, [Table(axes, ('soft', 'colors', 'arrows', 'caption'))])
+    answers = 'soft', 'colors', 'arrows', 'caption', 'legend'
+    return freeze(viewer, [Table(axes, answers)])
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 "ssr_bench: how fast the rasterizer is here."
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -89,3 +90,6 @@ def main(
     say(f'{platform.machine()}, {os.cpu_count()} cores, torch '
         f'{torch.__version__}; times an image, medians\n',
         markdown_table(rows, aligned=True))
+
+
+if __name__ == '__main__': sys.exit(main())

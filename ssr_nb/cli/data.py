@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import sys
 import tyro
 from tyro.conf import Positional, arg
 
@@ -125,3 +126,6 @@ def main(
     else:
         if isinstance(o, Make): make_data(o)
         list_data(o.folder)
+
+
+if __name__ == '__main__': sys.exit(main())

@@ -413,3 +413,6 @@ def main(
             raise KeyboardInterrupt(f'stopped; go on with: {again}')
         report_demo(o, results, lambda: demo_facts(
             o, sizes, time.perf_counter() - start), words)
+
+
+if __name__ == '__main__': sys.exit(main())

@@ -80,3 +80,6 @@ def main(
         say(f'{name}: ' + ', '.join(
             f'object {n} {result["per_object"][n]:.3f}' for n in end))
     say('wrote ' + ' and '.join(map(str, [*written, picture])))
+
+
+if __name__ == '__main__': sys.exit(main())

@@ -1,4 +1,5 @@
 "ssr_predict: a mesh of one image."
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -65,3 +66,6 @@ def with_mask_option(
     text = str(error)
     if text.startswith('mask: '): return f'--{text}'
     return text.replace('no mask:', 'no --mask:')
+
+
+if __name__ == '__main__': sys.exit(main())

@@ -1,4 +1,5 @@
 "ssr_render: an image of one mesh."
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -103,3 +104,6 @@ def main(
     image = png_bytes(straight_alpha(render_image(mesh, o)))
     with atomic_write(o.out) as temporary: Path(temporary).write_bytes(image)
     say(f'{o.out}: {o.size} × {o.size} pixels')
+
+
+if __name__ == '__main__': sys.exit(main())

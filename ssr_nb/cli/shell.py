@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 from tyro.conf import FlagCreatePairsOff, arg
 
+from .. import core
 from ..core import InputError, MeshWarning, read_json
 from ..shapes import CATEGORIES
 
@@ -144,13 +145,26 @@ def strip_box(
         words = line.strip('│╰╯ ')
         if set(words) <= set('─-'): paragraphs.append('')
         else: paragraphs[-1] += f'{words} '
-    first, *others = [' '.join(p.split()) for p in paragraphs if p] or [box]
-    first = first.removeprefix('Error parsing ').removesuffix('.')
-    for other in others:   # of an option that does not exist
-        if near := re.match(r'Perhaps you meant:', other):
-            names = re.findall(r'(?<!\S)--[\w.-]+', other[near.end():])
-            if names: return f'{first} (did you mean {names[0]}?)'
-    return first
+    first = ' '.join(next(filter(None, paragraphs), box).split())
+    return first.removeprefix('Error parsing ').removesuffix('.')
+
+
+def unknown_option(
+    words: list[str],   # behind the command's name
+    show_help: Callable[[list[str]], Any],   # of words, on stdout
+) -> str:               # empty when each is known
+    "The first option that a command has not, and the nearest that it has."
+    shown = io.StringIO()
+    first = [word for word in words[:1] if not word.startswith('-')]   # make, …
+    with redirect_stdout(shown), redirect_stderr(io.StringIO()):
+        try: show_help([*first, '--help'])
+        except SystemExit: pass
+    known = set(re.findall(r'(?<![\w.-])--[\w.-]*\w', shown.getvalue()))
+    for word in words if known else ():
+        name = word.partition('=')[0]
+        if name.startswith('--') and name.replace('_', '-') not in known:
+            return f'{name}: no such option{did_you_mean(name, known)}'
+    return ''
 
 
 def parse(
@@ -161,14 +175,17 @@ def parse(
 ) -> Any:                  # an instance; --help exits with 0
     "Words to options. InputError says in one line what is wrong."
     shown = io.StringIO()
+
+    def read(args: list[str]) -> Any:
+        return tyro.cli(options, args=args, prog=name, **kw)
     try:
-        with redirect_stderr(shown):
-            return tyro.cli(options, args=words, prog=name, **kw)
+        with redirect_stderr(shown): return read(words)
     except InputError as error:   # a dataclass that refuses its field
         raise InputError(f'{error} (see {name} --help)') from None
     except SystemExit as leave:
         if not leave.code: raise
-    raise InputError(f'{strip_box(shown.getvalue())} (see {name} --help)')
+    wrong = unknown_option(words, read) or strip_box(shown.getvalue())
+    raise InputError(f'{wrong} (see {name} --help)')
 
 
 def did_you_mean(
@@ -236,10 +253,10 @@ def check_file(
     path: Path,
     option: str = '',   # that names it
 ):
-    "InputError unless a file is there."
-    where = f'{option}: {path}' if option else f'{path}'
-    if path.is_dir(): raise InputError(f'{where}: is a folder, not a file')
-    if not path.exists(): raise InputError(f'{where}: no such file')
+    "InputError unless a regular file is there."
+    try: core.check_file(path)
+    except InputError as error:
+        raise InputError(f'{option}: {error}' if option else str(error)) from None
 
 
 def check_out(

@@ -1,8 +1,11 @@
 "ssr_sweep: a table of runs."
 import inspect
+import multiprocessing
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -17,9 +20,9 @@ from .shell import (
     check_out,
     command,
     did_you_mean,
+    handle_signals,
     parse,
     say,
-    signals_interrupt,
 )
 
 __all__: list[str] = []
@@ -100,8 +103,14 @@ def main(
     for name in names:
         count = len(load_split(o.data, name, 'train'))
         for n in o.labeled: check_labeled(n, count, name)
+    again = shlex.join(['ssr_sweep', *words])
+
+    def stop(*_: Any):
+        "End the workers, too; each run has its checkpoint."
+        for child in multiprocessing.active_children(): child.terminate()
+        raise KeyboardInterrupt(f'stopped; go on with: {again}')
     failed = None
-    with signals_interrupt():
+    with handle_signals(stop):
         try: rows = sweep(cases, o.data, o.results, o.runs, o.processes, o.ray,
                           not o.quiet)
         except FailedRuns as error: failed, rows = error, error.rows
@@ -110,3 +119,6 @@ def main(
     gaps = gap_table(rows, [m for m in o.methods if m != 'softras'], counts)
     if len(gaps): say('\ngap closed', markdown_table(gaps, True))
     if failed: raise failed
+
+
+if __name__ == '__main__': sys.exit(main())

@@ -156,7 +156,8 @@ def default_options(
         config = replace(config, rule=rule)
     missing: Any = tyro.MISSING_NONPROP
     options: Any = config.rule or NoOptions()
-    return Train(missing, missing, config, options, preset), type(options)  # type: ignore[arg-type]
+    start: Any = preset
+    return Train(missing, missing, config, options, start), type(options)
 
 
 def _rule_with_defaults(name: str) -> Rule:

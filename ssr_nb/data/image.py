@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..core import InputError, check_file
-from ..atlas import open_image
+from ..imagefile import open_image
 from .errors import BROKEN, one_line, require
 
 __all__ = ['load_image']
@@ -96,10 +96,8 @@ def _mask_values(
     "The numbers of a mask; InputError when it is none."
     if isinstance(given, (str, Path)): given = open_picture(given)
     if isinstance(given, Image.Image):
-        if _is_deep(given): return _gray_values(given)
-        values = np.asarray(given) if given.mode == 'P' else None
-        if values is not None and len(np.unique(values)) <= 2: return values
-        return np.asarray(given.convert('L'))
+        return _gray_values(given) if _is_deep(given) \
+            else np.asarray(given.convert('L'))
     if not isinstance(given, (np.ndarray, Tensor)):
         raise InputError('mask: expected a path, picture, array or tensor, '
                          f'found {type(given).__name__}')

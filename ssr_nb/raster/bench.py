@@ -311,12 +311,15 @@ def case_calls(
         rival = RIVALS[case.backend].render
         render = lambda v: rival(Scene(v, faces), case.image_size, sigma, dist_eps)
     else:
-        task = {'silhouette': soft_silhouette, 'color': soft_rasterize}[case.task]
-        ours = functools.partial(task, backend=case.backend, sigma=sigma,
-                                 dist_eps=dist_eps, image_size=case.image_size)
         def render(v):
             corners = face_vertices(v, faces)
-            return ours(corners, corners) if case.task == 'color' else ours(corners)
+            if case.task == 'silhouette':
+                return soft_silhouette(
+                    corners, image_size=case.image_size, sigma=sigma,
+                    dist_eps=dist_eps, backend=case.backend)
+            return soft_rasterize(
+                corners, corners, image_size=case.image_size, sigma=sigma,
+                dist_eps=dist_eps, backend=case.backend)
     def measured(call):
         def run():
             torch.set_num_threads(case.threads)

@@ -1,10 +1,11 @@
-"Turn the knob and see what the formula does: five widgets and the shell they share."
+"Five widgets and the shell they share; importing this lets a `Mesh` be turned."
 try:
     import anywidget as _anywidget  # noqa: F401
 except ModuleNotFoundError as _missing:
     raise ImportError("widgets need ipywidgets and anywidget: pip install "
                       "'ssr_nb[widgets]'") from _missing
 
+from . import turntable as _turntable  # noqa: F401  (registers its view)
 from .background import BackgroundRun
 from .controls import (
     button,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..figures import METHOD_COLORS as COLORS
+from ..figures import METHOD_COLORS
 
 Box = tuple[float, float, float, float]   # left, bottom, right, top, in units
 Text = tuple[float, float, str, str]      # x, y, text, start or middle
@@ -21,14 +21,14 @@ class Curve:
 
 
 STROKES = {   # kind -> colour, width, dashes, opacity of its inside
-    'S': (COLORS['ssr'], 2.5, '', .2),
-    'rotated': (COLORS['softras'], 2., '5 3', 0),
+    'S': (METHOD_COLORS['ssr'], 2.5, '', .2),
+    'rotated': (METHOD_COLORS['softras'], 2., '5 3', 0),
     'grid': ('currentColor', .6, '', 0),
     'threshold': ('currentColor', 1.2, '2 3', 0),
     'candidate': ('currentColor', 2., '', 0),
     'truth': ('#2e9e5b', 4., '', 0),
-    'picked': (COLORS['ssr'], 3., '', 1),
-    'coverage': (COLORS['ssr'], 2., '', 0)}
+    'picked': (METHOD_COLORS['ssr'], 3., '', 1),
+    'coverage': (METHOD_COLORS['ssr'], 2., '', 0)}
 
 
 def curve_svg(

@@ -14,7 +14,16 @@ from ..losses import silhouette_iou_loss
 from ..mesh import Mesh, face_vertices, icosphere, normalize, vertex_normals
 from ..meshio import load_mesh
 from ..render import Light, SoftRenderer, facing_normals, render_views, soft_rasterize
-from .controls import button, choice, encode, picture, read_upload, slider, toggle, upload
+from .controls import (
+    button,
+    choice,
+    encode,
+    picture,
+    read_upload,
+    slider,
+    toggle,
+    upload,
+)
 from .panel import Panel, script
 
 __all__ = ['MeshViewer']

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from ..camera import viewpoint_ring
 from ..core import InputError
 from ..display import tinted
-from ..figures import METHOD_COLORS as COLORS, figure_theme
+from ..figures import METHOD_COLORS, figure_theme
 from ..mesh import Mesh
 from ..reconstruct import Reconstructor
 from ..render import render_views
@@ -45,7 +45,7 @@ def plot_log(
 ):
     "Two columns of a log against the iteration."
     for (column, (style, name)), color in zip(
-            columns.items(), (COLORS['ssr'], COLORS['softras'])):
+            columns.items(), (METHOD_COLORS['ssr'], METHOD_COLORS['softras'])):
         if log[column].notna().any():
             ax.plot(log['iteration'], log[column], style, ms=4, color=color,
                     label=name)
@@ -101,7 +101,7 @@ def load_snapshot(
 ) -> Snapshot:
     "Meshes of the weights in a run folder."
     model, log = Reconstructor.load(record.folder), record.metrics
-    meshes = [tinted(model.predict(i), COLORS['ssr']) for i in images]
+    meshes = [tinted(model.predict(i), METHOD_COLORS['ssr']) for i in images]
     return Snapshot(int(log['iteration'][log['val_iou'].idxmax()]), meshes)
 
 

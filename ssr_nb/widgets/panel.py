@@ -172,7 +172,7 @@ class Panel(MessageMixin):
 
     def _repr_mimebundle_(self, **kwargs):
         "The living widget, a still picture of it, and its caption."
-        data, metadata = super()._repr_mimebundle_(**kwargs)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         png = base64.b64encode(figure_png(self.to_figure(), dpi=90)).decode()
         about = f'{type(self).__name__}: {self.caption}'
         return data | {'image/png': png, 'text/plain': about}, metadata

@@ -67,7 +67,7 @@ def test_no_panel_is_wider_than_its_page(widgets, width):
   return [...panel.querySelectorAll('*')].some(part => part.getBoundingClientRect().right > edge);
 }).map(panel => panel.textContent)"""
     panels = widgets.page.get_by_test_id('panel')
-    assert panels.count() == 6
+    assert panels.count() == 7
     expect(lambda: panels.evaluate_all(TOO_WIDE), [])   # once the page is laid out
     panels.first.evaluate('panel => panel.insertAdjacentHTML("beforeend", "<i id=wide style=\'display: block; width: 3000px\'></i>")')
     assert len(panels.evaluate_all(TOO_WIDE)) == 1      # it would be noticed

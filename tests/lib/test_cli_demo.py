@@ -52,6 +52,13 @@ def test_a_running_demo_keeps_others_out_also_with_fresh(tmp_path):
     with lock_demo(out): pass
 
 
+def test_a_lock_that_is_a_link_is_refused(tmp_path):
+    (tmp_path/'mine').write_text('mine')
+    (tmp_path/'demo').mkdir(); (tmp_path/'demo'/'demo.lock').symlink_to(tmp_path/'mine')
+    assert 'demo.lock: too many levels of symbolic links' in refused(main, '--out', tmp_path/'demo')
+    assert (tmp_path/'mine').read_text() == 'mine'
+
+
 def test_a_demo_does_not_overwrite_what_it_has_not_made(tmp_path):
     (tmp_path/'report.html').write_text('thesis')
     with pytest.raises(InputError, match='report.html: is in the way'): check_open(Demo(tmp_path))

@@ -95,8 +95,9 @@ def test_words_that_cannot_be_used_are_refused_in_one_line():
         size: int = 64                    # pixels
 
     assert parse(Options, ['cat', '--size', '3'], 'paint') == Options('cat', 'a', 3)
-    for words, said in ((['cat', '--size', 'x'], "--size: invalid literal for int() with base 10: 'x'"), (['cat', '--what'], 'what'),
-                        ([], 'required'), (['cat', '--style', 'c'], "'c'"), (['cat', 'dog'], 'dog'), (['cat', '--sise', '3'], 'did you mean --size?')):
+    for words, said in ((['cat', '--size', 'x'], "--size: invalid literal for int() with base 10: 'x'"), (['cat', '--what'], '--what: no such option'),
+                        ([], 'required'), (['cat', '--style', 'c'], "'c'"), (['cat', 'dog'], 'dog'), (['cat', '--sise', '3'], '--sise: no such option (did you mean --size?)'),
+                        (['--sise', '3', 'cat'], 'did you mean --size?')):
         with pytest.raises(InputError) as refusal: parse(Options, words, 'paint')
         text = str(refusal.value)
         assert said in text and '\n' not in text and '│' not in text and text.endswith('(see paint --help)'), text

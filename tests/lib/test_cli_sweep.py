@@ -1,4 +1,11 @@
 "ssr_sweep: choices named before anything is run, a table at the end."
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 from commands import answers_without_torch, done, refused, shell, write_data
 
@@ -71,3 +78,20 @@ def test_a_small_sweep_is_run_and_not_run_again(tmp_path):
     first = done(main, *words)
     before = (tmp_path/'r.csv').read_bytes()
     assert done(main, *words) == first and (tmp_path/'r.csv').read_bytes() == before and len(read_results(tmp_path/'r.csv')) == 1
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_sweep_and_its_workers_and_the_same_words_go_on(tmp_path):
+    words = [write_data(tmp_path), '--categories', 'plane', '--methods', 'softras', '--labeled', '2', '--iterations', '100000',
+             '--results', str(tmp_path/'r.csv'), '--runs', str(tmp_path/'runs'), '--quiet']
+    checkpoint = tmp_path/'runs'/'plane_softras_2_0'/'checkpoint.pt'
+    with subprocess.Popen([sys.executable, '-m', 'ssr_nb.cli.sweep', *words], stderr=subprocess.PIPE, text=True) as running:
+        while not checkpoint.exists():
+            assert running.poll() is None
+            time.sleep(.2)
+        workers = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(signal.SIGTERM)
+        err = running.stderr.read()
+    assert running.returncode == 130 and err.splitlines()[-1] == f'ssr_sweep: stopped; go on with: {shlex.join(["ssr_sweep", *words])}'
+    gone, alive = psutil.wait_procs(workers, timeout=20)
+    assert workers and not alive and read_results(tmp_path/'r.csv').empty

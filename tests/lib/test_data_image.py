@@ -157,6 +157,7 @@ def test_deep_grays_and_colors_keep_their_values(tmp_path):
     expected = [0, 36, 73, 109, 146, 182, 219, 255]
     Image.fromarray(deep).save(tmp_path/'a.png'); Image.fromarray(deep).save(tmp_path/'a.tif')
     whole = Image.fromarray(deep.astype(np.int32))
+    assert load_image(np.full((8, 8, 3), 400, np.uint16), mask, 8)[0, 4, 4] == 2    # 1.56, rounded
     for gray in (tmp_path/'a.png', tmp_path/'a.tif', whole, np.repeat(deep[..., None], 3, -1)):
         assert load_image(gray, mask, 8)[0, 4].tolist() == expected
     bytes_in_ints = Image.fromarray(np.repeat(np.array(expected, np.int32)[None], 8, 0))

@@ -154,7 +154,7 @@ def test_licences_stand_in_json_or_in_a_table_beside_the_meshes(tmp_path):
             (mugs.parent, 'licences.json', '[{"file": "mug/0.obj", "licence": "CC0-1.0", "creator": "Ada"}]'),
             (mugs.parent, 'licenses.json', '{"mug/0.obj": {"license": "CC0-1.0", "author": "Ada"}}'),
             (mugs, 'licences.json', '{"0.obj": {"licence": "CC0-1.0", "Author": "Ada"}}'),
-            (mugs, 'licences.csv', 'File;License;Author\r\n0.obj;CC0-1.0;Ada\r\n1.obj;;\r\n'),
+            (mugs, 'licences.csv', 'File;License;Author\r\n0.obj;CC0-1.0;Ada\r\n1.obj;;\r\n2.obj;CC0' + ', or MIT'*9 + ';\r\n'),
             (mugs.parent, 'licenses.csv', '\ufefffilename,licence,creator,more\n.\\mug\\0.obj,CC0-1.0,Ada,x,y\n'),
             (mugs.parent, 'credits.csv', 'path\tlicence\tcreator\n0\tCC0-1.0\tAda\n')):
         (where/name).write_text(text, 'utf-8')
@@ -214,11 +214,15 @@ def test_where_nothing_can_be_put_nothing_is_made(tmp_path, monkeypatch):
     for wrong in 'file', 'loop', 'lost', 'file/in it', 'a'*400, 'a\0b':
         assert message(make_dataset, tmp_path/wrong, boats)
     assert sorted(p.name for p in tmp_path.iterdir()) == ['file', 'loop', 'lost']
-    def full(self, target): raise OSError(28, 'No space left on device')
+    moves, rename = [], Path.rename
+    def full(self, target):
+        moves.append(target)
+        if len(moves) == 3: raise OSError(28, 'No space left on device')
+        return rename(self, target)
     monkeypatch.setattr(Path, 'rename', full)
     (tmp_path/'empty').mkdir()
     with pytest.raises(OSError): make_dataset(tmp_path/'empty', categories=['rifle'], count=3)
-    assert not any((tmp_path/'empty').iterdir())
+    assert len(moves) == 3 and not any((tmp_path/'empty').iterdir())
 
 
 def test_names_that_a_terminal_would_obey_or_utf_8_cannot_hold_are_told_plainly(tmp_path):

@@ -227,3 +227,21 @@ def test_wrong_paths_and_names_are_answered_without_torch(tmp_path):
               'except InputError as reason: print(reason, "torch" in sys.modules)')
     said = subprocess.run([sys.executable, '-c', source, str(tmp_path)], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == f"{tmp_path}: no category 'mug'; there: none at all False"
+
+
+def test_the_end_of_an_archive_over_4_gb_is_read_where_such_archives_say_it(tmp_path):
+    path, array = tmp_path/'a.npz', np.arange(24, dtype=np.uint8).reshape(2, 12)
+    np.savez(path, array)
+    whole = path.read_bytes()
+    at = whole.rindex(b'PK\5\6')
+    size, start = struct.unpack('<II', whole[at + 12:at + 20])
+    def with_long_end(size):
+        record = struct.pack('<4sQHHIIQQQQ', b'PK\6\6', 44, 45, 45, 0, 0, 1, 1, size, start)
+        locator = struct.pack('<4sIQI', b'PK\6\7', 0, at, 1)
+        return whole[:at] + record + locator + whole[at:at + 12] + b'\xff'*8 + whole[at + 20:]
+    path.write_bytes(with_long_end(size))
+    assert (load_array(path, (12,)) == array).all()
+    path.write_bytes(with_long_end(1 << 40))
+    assert 'table of contents is too long' in message(load_array, path, (12,))
+    path.write_bytes(whole[:at + 12] + b'\xff'*4 + whole[at + 16:])   # long, and nowhere said how long
+    assert 'table of contents is too long' in message(load_array, path, (12,))

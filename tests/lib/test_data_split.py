@@ -108,6 +108,9 @@ def test_a_split_is_recognised_whether_its_files_are_stored_deflated_or_gone(tmp
     alone = Split(images, voxels, viewpoint_ring(), 'plane', 'plane', 'train')
     assert prints == [split_fingerprint(alone)]*2
     assert len(prints[0]) == 24 and int(prints[0], 16)
+    np.savez(split_file(tmp_path, 'plane', 'train', 'images'), np.asfortranarray(images))
+    by_column = load_split(tmp_path, 'plane')
+    assert split_fingerprint(by_column) == split_fingerprint(replace(by_column, images=by_column.images.copy('K')))
 
 
 def test_whatever_changes_in_a_split_changes_its_fingerprint(tmp_path):

@@ -19,7 +19,7 @@ from hypothesis import strategies
 from PIL import Image
 from torch.testing import assert_close
 
-from ssr_nb.atlas import open_image
+from ssr_nb.imagefile import open_image
 from ssr_nb.core import InputError, MeshWarning
 from ssr_nb.mesh import Mesh, face_vertices, icosphere
 from ssr_nb.meshio import load_mesh, save_mesh
@@ -369,6 +369,16 @@ def test_scale_and_offset_of_an_image_move_its_coordinates(tmp_path):
     assert_close(mesh.uvs, torch.tensor([[.5, .25], [2.5, .25], [2.5, 3.25], [.5, 3.25]]))
 
 
+def test_coordinates_that_are_no_numbers_cost_the_texture_and_not_the_mesh(tmp_path):
+    picture(tmp_path, 'tex.png')
+    for scale in 'nan', 'inf', '1e300', '1' + '0'*400:
+        written(tmp_path, f'newmtl a\nmap_Kd -s {scale} {scale} tex.png\nnewmtl b\nKd 0 0 1\n', 'm.mtl')
+        for text in WITH_UVS, WITH_UVS.replace(' 4/4', '\nusemtl b\nf 1 2 3'):
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', MeshWarning)
+                assert len(load_mesh(written(tmp_path, text)).faces) == 2
+
+
 def test_images_of_sixteen_bits_keep_their_values(tmp_path):
     ramp = np.linspace(0, 65535, 8).round().astype(np.uint16)[None].repeat(8, 0)
     Image.fromarray(ramp).save(tmp_path/'tex.png')
@@ -515,7 +525,8 @@ def test_off_files_are_read_in_all_their_forms(tmp_path):
 @pytest.mark.parametrize('name, content', [
     ('a.glb', b'glTF\2\0\0\0'), ('a.glb', b''), ('a.ply', b'ply\nformat'), ('a.stl', b''), ('a.off', b'OFF\n1 1 0\n0 0 0\n3 0 1 9'),
     ('a.off', b''), ('a.off', b'OFF\n9999999999 1 0'), ('a.off', b'OFF\n1 1 0\n0 0\n3 0 0 0'), ('a.off', b'OFF\n1 1 0\n0 0 0\n9 0 0'),
-    ('a.off', b'OFF\n1 0 0\n0 0 0'), ('a.gltf', b'{"meshes": 3}'), ('a.gltf', b'['*10**5), ('a.gltf', b'[]'), ('a.xyz1', b''), ('a.zip', b'PK')])
+    ('a.off', b'OFF\n1 0 0\n0 0 0'), ('a.off', b'OFF\n1 2 0\n0 0 0\n-1 0 0\n3 0 0 0'), ('a.ply', PLY.format('').replace('0 1 2', '0 1 9').encode()),
+    ('a.ply', PLY.format('').replace('vertex_indices', 'other').encode()), ('a.gltf', b'{"meshes": 3}'), ('a.gltf', b'['*10**5), ('a.gltf', b'[]'), ('a.xyz1', b''), ('a.zip', b'PK')])
 def test_broken_and_unknown_files_are_refused_by_name(tmp_path, name, content):
     path = written(tmp_path, content, name)
     assert complaint(load_mesh, path).startswith(str(path))
@@ -565,9 +576,12 @@ def hostile_gltfs():
     yield 'images', dict(images=[dict(bufferView=0)]*2000)
     yield 'glTF', dict(accessors=[dict(count='many', type='VEC3')])
     yield 'a.glb', dict(nodes=[dict(mesh=7)])
+    yield 'glTF', dict(accessors=[dict(count=float('inf'), type='VEC3')])
+    yield 'beyond 3', dict(bufferViews=[dict(buffer=0, byteOffset=0, byteLength=36), dict(buffer=0, byteOffset=12, byteLength=6),
+                                        dict(buffer=0, byteOffset=0, byteLength=24)])
 
 
-@pytest.mark.parametrize('word, changes', list(hostile_gltfs()), ids=range(9))
+@pytest.mark.parametrize('word, changes', list(hostile_gltfs()), ids=range(11))
 def test_a_small_gltf_that_would_become_huge_is_refused_before_it_is_built(tmp_path, word, changes):
     assert word in complaint(load_mesh, gltf(tmp_path, **changes))
 

@@ -37,7 +37,7 @@ def test_every_public_name_is_found_where_it_is_defined():
     by_anchor = {n.anchor: n for n in names}
     camera = next(stem for stem, module in chapters(ROOT).items() if module == 'camera')
     assert by_anchor['camera.look_at'].home == f'{camera}.html#camera.look_at'
-    assert by_anchor['core.InputError'].home.startswith('source/core.html#L-')
+    assert by_anchor['config.SSRConfig'].home.startswith('source/config.html#L-')
     lines = {module: path.read_text().splitlines() for module, path in paths.items()}
     for n in names: assert re.search(rf'\b{n.name}\b', lines[n.module][n.line - 1]), n
     for module in {n.module for n in names}:

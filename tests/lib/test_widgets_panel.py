@@ -178,5 +178,5 @@ def test_the_saved_chapter_has_pictures_instead_of_state(root):
     chapter = json.loads(path.read_text())
     shown = [output['data'] for cell in chapter['cells'] for output in cell.get('outputs', []) if 'data' in output]
     widgets = [data for data in shown if 'application/vnd.jupyter.widget-view+json' in data]
-    assert len(widgets) == 6 and all('image/png' in data for data in widgets)
+    assert len(widgets) == 7 and all('image/png' in data for data in widgets)
     assert 'widgets' not in chapter['metadata'] and path.stat().st_size < 1e6 and len(chapter['cells']) <= 60
