@@ -120,12 +120,16 @@ def fragment_silhouette(
     return -torch.expm1(total.index_add(0, place, miss)).view(-1, size, size)
 
 
-def by_fragments(scene: Scene, image_size: int, sigma: float, dist_eps: float) -> Tensor:
+def by_fragments(
+    scene: Scene, image_size: int, sigma: float, dist_eps: float,
+) -> Tensor:
     "A list of fragments in plain torch: the same function."
     return fragment_silhouette(scene.corners, image_size, sigma, dist_eps)
 
 
-def by_pytorch3d(scene: Scene, image_size: int, sigma: float, dist_eps: float) -> Tensor:
+def by_pytorch3d(
+    scene: Scene, image_size: int, sigma: float, dist_eps: float,
+) -> Tensor:
     "PyTorch3D: the same function of the 50 nearest faces of a pixel."
     renderer = importlib.import_module('pytorch3d.renderer.mesh')
     structures = importlib.import_module('pytorch3d.structures')

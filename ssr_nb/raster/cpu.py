@@ -179,7 +179,7 @@ def odds(x, o):
 
 # %% ../../nbs/A_cpu.ipynb #c10d747a
 LANE = BAND + 16  # floats from one lane to the next
-(E, UA, UB, JX, JY, UP, ZMAX, WEIGHT, RED, GREEN, BLUE, MEAN) = (
+(E, UA, UB, JX, JY, ZMAX, WEIGHT, RED, GREEN, BLUE, UP, MEAN) = (
     LANE*k for k in range(12))
 SCRATCH = 12*LANE
 
@@ -439,9 +439,11 @@ def occluded(n, v, o, s):
 
 # %% ../../nbs/A_cpu.ipynb #c6ea5a19
 @kernel
-def backward(start, stop, s, faces, colors, other, o, up, grad, color_grad):
+def backward(start, stop, s, faces, colors, other, o, planes, grad,
+             color_grad):
     "Gradients of corners and colours, for images start to stop."
     for b in range(start, stop):
+        up = planes[b, 1:]
         for j in range(faces.shape[1]):
             v = faces[b, j]
             f = prepare(v)
@@ -452,9 +454,9 @@ def backward(start, stop, s, faces, colors, other, o, up, grad, color_grad):
                     yy, xx, n, frame = band(y, x, y1, x1, columns, o)
                     fragments(n, frame, f, other, o, s)
                     if colors is None:
-                        gather_box(up[b], 1, y, yy, x, xx, s[UP:])
+                        gather_box(up, 1, y, yy, x, xx, s[UP:])
                     else:
-                        gather_box(up[b], 7, y, yy, x, xx, s[UP:])
+                        gather_box(up, 7, y, yy, x, xx, s[ZMAX:])
                         if f.flat == ZERO and not occluded(n, v, o, s):
                             g, h = color_grad_of(n, frame, f, o, v,
                                                  colors[b, j], s)
@@ -532,37 +534,37 @@ class Rasterize(torch.autograd.Function):
         first = [o.alpha == 'prod']
         if colors is not None:  # the background: its depth, weight, colour
             first += [o.far - o.eps*(o.far - o.near), 1, *o.rgb]
-        planes = roomy(size[0], len(first), *size[1:])
-        planes[:] = np.array(first, f4)[:, None, None]
+        count = 2 if colors is None else 8  # the last for the backward pass
+        planes = roomy(size[0], count, *size[1:])
+        for k, value in enumerate(first): planes[:, k] = value
         over_images(forward, len(faces), *map(as_array, scene), other, params,
                     planes)
         image = finish_coverage(planes[:, 0], o.alpha, faces.shape[1])
         if colors is not None:
             np.reciprocal(planes[:, 2], out=planes[:, 2])
             alpha, image = image, np.empty((size[0], 4, *size[1:]), f4)
-            np.multiply(planes[:, 3:], planes[:, 2:3], out=image[:, :3])
+            np.multiply(planes[:, 3:6], planes[:, 2:3], out=image[:, :3])
             image[:, 3] = alpha
         result = torch.from_numpy(image)
         ctx.save_for_backward(*scene, result)
-        ctx.kept = planes[:, :3], other, params
+        ctx.kept = planes, other, params
         return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
         *scene, image = ctx.saved_tensors
-        kept, other, params = ctx.kept
+        planes, other, params = ctx.kept
         up, image = upstream.contiguous().numpy(), image.numpy()
-        packed = roomy(len(up), 1 if scene[1] is None else 7, *up.shape[-2:])
-        if scene[1] is None: np.multiply(kept, up[:, None], out=packed)
-        else:
-            np.multiply(kept[:, 0], up[:, 3], out=packed[:, 0])
-            packed[:, 1:3], packed[:, 3:6] = kept[:, 1:], up[:, :3]
+        if scene[1] is None: np.multiply(planes[:, 0], up, out=planes[:, 1])
+        else:  # depth and weight stay; the colours are in the image
+            planes[:, 3:6] = up[:, :3]
+            np.multiply(planes[:, 0], up[:, 3], out=planes[:, 6])
             np.einsum('bkhw,bkhw->bhw', up[:, :3], image[:, :3],
-                      out=packed[:, 6])
+                      out=planes[:, 7])
         grads = [None if t is None else torch.zeros_like(t) for t in scene]
         over_images(backward, len(image), *map(as_array, scene), other,
-                    params, packed, *map(as_array, grads))
+                    params, planes, *map(as_array, grads))
         return *grads, None
 
 # %% ../../nbs/A_cpu.ipynb #6ec7631a
