@@ -9,7 +9,7 @@ PARALLEL := -n $(JOBS) --dist loadgroup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEV := $(BIN)/python -m ssr_nb._dev
 
-.PHONY: help demo test test-fast test-browser test-all lessons lint lint-js docs app latency \
+.PHONY: help demo test test-fast test-browser lessons lint lint-js docs app latency \
         lab sync hooks clean
 
 help:  ## this list
@@ -18,17 +18,15 @@ help:  ## this list
 demo: $(VENV)/.run  ## SoftRas and SSR side by side on built-in shapes: demo/report.html
 	$(BIN)/ssr_demo --out demo
 
-test: $(VENV)/.dev lessons  ## every claim, and every chapter once from top to bottom
-	$(PYTEST) $(PARALLEL) --nbmake --nbmake-timeout=900 lessons tests
+# BROWSER=1: the browser tests at the same time, as CI does
+test: $(VENV)/$(if $(BROWSER),.all,.dev) lessons  ## every claim, and every chapter once from top to bottom
+	$(PYTEST) $(PARALLEL) $(if $(BROWSER),--browser) --nbmake --nbmake-timeout=900 lessons tests
 
 test-fast: $(VENV)/.dev  ## the claims that take seconds
 	$(PYTEST) $(PARALLEL) -m 'not slow and not browser' tests
 
 test-browser: $(VENV)/.all  ## widgets, app and site, operated in a real browser
 	$(PYTEST) -m browser tests
-
-test-all: $(VENV)/.all lessons  ## what `test` and `test-browser` do, at the same time
-	$(PYTEST) $(PARALLEL) --browser --nbmake --nbmake-timeout=900 lessons tests
 
 lessons: $(VENV)/.dev  # the chapters without their claims, which tests/ holds already
 	rm -rf lessons
