@@ -53,7 +53,8 @@ def test_a_rule_says_what_its_function_says():
 # %% nbs/10_pseudo_labels.ipynb #fd28119d
 def test_the_options_of_a_rule_are_read_without_torch():
     program = "import sys, ssr_nb.rules, ssr_nb.config; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, '-c', program], check=True)
+    done = subprocess.run([sys.executable, '-c', program], check=False)
+    assert done.returncode == 0
 
 
 # %% nbs/10_pseudo_labels.ipynb #cdf4e10a
