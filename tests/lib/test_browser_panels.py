@@ -36,6 +36,8 @@ def test_a_panel_says_what_to_do_and_what_its_colours_and_symbols_mean_in_the_br
     assert colors == ['rgb(255, 140, 26)', 'rgb(26, 115, 255)', 'rgb(255, 255, 255)']
     in_kernel(widgets, 'viewer.set_trait("shows", "silhouette")')
     expect(legend.is_visible, False)
+    # the page is shared: leave it as the chapter shows it
+    in_kernel(widgets, '[viewer.set_trait("shows", "against target"), viewer.set_trait("force", True)]')
     widgets.check()
 
 

@@ -73,7 +73,7 @@ from ssr_nb.mesh import icosphere
 from ssr_nb.render import SoftRenderer
 from ssr_nb.siamvp import SiamVP, viewpoint_similarity
 from ssr_nb.config import PRESETS, with_overrides
-from ssr_nb.runs import fingerprint
+from ssr_nb.data.split import split_fingerprint
 from ssr_nb.train import Trainer
 torch.set_num_threads(1)
 light = {'shape.subdivisions': 1, 'shape.width': 4, 'shape.hidden': 32, 'shape.features': 16, 'view.width': 4, 'view.features': 16, 'batch': 16, 'labeled': 2, 'gate': 0.}
@@ -81,7 +81,7 @@ light = {'shape.subdivisions': 1, 'shape.width': 4, 'shape.hidden': 32, 'shape.f
 def trainer(count):
     return Trainer(*(load_split(f'objects{count}', 'a', s) for s in ('train', 'val')), with_overrides(PRESETS['paper'], light))
 def objects(count):                     # open, take one step, make the checkpoint's checksum
-    def work(): run = trainer(count); run.step(); fingerprint(run.train)
+    def work(): run = trainer(count); run.step(); split_fingerprint(run.train)
     return work
 def labeling(count):                    # one pseudo-labeling of all but two objects
     run = trainer(count)
