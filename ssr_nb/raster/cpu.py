@@ -339,10 +339,27 @@ def scatter_box(planes, count, top, bottom, left, right, h):
             k += 1
 
 # %% ../../nbs/A_cpu.ipynb #318884f9
+@called
+def fill(planes, empty):
+    "Set the planes of an image to what they hold without faces."
+    for k in range(6):
+        for r in range(planes.shape[1]):
+            for c in range(planes.shape[2]): planes[k, r, c] = empty[k]
+
+@called
+def normalize_colors(planes, image):
+    "RGB of an image; the weight becomes its inverse."
+    for r in range(planes.shape[1]):
+        for c in range(planes.shape[2]):
+            share = ONE/planes[2, r, c]
+            planes[2, r, c] = share
+            for k in range(3): image[k, r, c] = planes[3 + k, r, c]*share
+
 @kernel
-def forward(start, stop, s, faces, colors, other, o, planes):
+def forward(start, stop, s, faces, colors, other, o, empty, planes, image):
     "Q, and with colours depth, weight and RGB, of images start to stop."
     for b in range(start, stop):
+        if colors is not None: fill(planes[b], empty)
         q, rest = planes[b, 0], planes[b, 1:]
         for j in range(faces.shape[1]):
             v = faces[b, j]
@@ -359,6 +376,7 @@ def forward(start, stop, s, faces, colors, other, o, planes):
                         gather_box(rest, 5, y, yy, x, xx, s[ZMAX:])
                         blend(n, frame, f, o, v, colors[b, j], s)
                         scatter_box(rest, 5, y, yy, x, xx, s[ZMAX:])
+        if colors is not None: normalize_colors(planes[b], image[b])
 
 # %% ../../nbs/A_cpu.ipynb #5be85a4d
 @called
@@ -531,20 +549,19 @@ class Rasterize(torch.autograd.Function):
                  for t in (faces, colors)]
         other = CHOICES['distance'].index(o.distance) or None
         params, size = kernel_params(o, o.distance), (len(faces), *o.size)
-        first = [o.alpha == 'prod']
-        if colors is not None:  # the background: its depth, weight, colour
-            first += [o.far - o.eps*(o.far - o.near), 1, *o.rgb]
-        count = 2 if colors is None else 8  # the last for the backward pass
-        planes = roomy(size[0], count, *size[1:])
-        for k, value in enumerate(first): planes[:, k] = value
+        shape, image, empty = (size[0], 4, *size[1:]), None, None
+        if colors is None:
+            planes = roomy(size[0], 2, *size[1:])
+            planes[:, 0] = o.alpha == 'prod'
+        else:  # six planes, and two for the backward pass
+            planes, image = roomy(size[0], 8, *size[1:]), np.empty(shape, f4)
+            depth = o.far - o.eps*(o.far - o.near)   # of the background
+            empty = tuple(map(f4, (o.alpha == 'prod', depth, 1, *o.rgb)))
         over_images(forward, len(faces), *map(as_array, scene), other, params,
-                    planes)
-        image = finish_coverage(planes[:, 0], o.alpha, faces.shape[1])
-        if colors is not None:
-            np.reciprocal(planes[:, 2], out=planes[:, 2])
-            alpha, image = image, np.empty((size[0], 4, *size[1:]), f4)
-            np.multiply(planes[:, 3:6], planes[:, 2:3], out=image[:, :3])
-            image[:, 3] = alpha
+                    empty, planes, image)
+        alpha = finish_coverage(planes[:, 0], o.alpha, faces.shape[1])
+        if image is None: image = alpha
+        else: image[:, 3] = alpha
         result = torch.from_numpy(image)
         ctx.save_for_backward(*scene, result)
         ctx.kept = planes, other, params
