@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .core import InputError
-from .data.split import thumbnail_features as small_colors
+from .data.split import thumbnail_features
 from .reconstruct import Reconstructor, eval_mode
 from .render import SoftRenderer
 from .rules import Rule
@@ -162,7 +162,7 @@ def propagate_placement(
     "Place orders from the labeled objects outwards, by likeness."
     n, count = views.shape
     order = views.argsort(1).to(images.device)
-    orders = small_colors(images).take_along_dim(order[..., None], 1)
+    orders = thumbnail_features(images).take_along_dim(order[..., None], 1)
     nearest = torch.full((n,), torch.inf)
     tables, open_ = torch.zeros(n, count), torch.ones(n) > 0
     placed: list[int] = []
@@ -170,7 +170,7 @@ def propagate_placement(
         table = shift_distances(orders, known).cpu()
         closer = open_ & (table.amin(1) < nearest)
         tables[closer], nearest[closer] = table[closer], table.amin(1)[closer]
-    for known in small_colors(references): compare(known)
+    for known in thumbnail_features(references): compare(known)
     views = views.clone()
     while len(placed) < n:
         i = int(nearest.where(open_, nearest.new_tensor(torch.inf)).argmin())
@@ -275,10 +275,10 @@ class Ring(Rule):
     def __call__(self, s: Similarities) -> Tensor:   # (n, K)
         evidence: Tensor | float = 1.
         if self.render_weight:
-            if s.model is None or s.rgba is None or s.viewpoints is None:
+            if s.model is None or s.load_rgba is None or s.viewpoints is None:
                 raise InputError('render_weight: expected 0 where the rule is '
                                  'given no model, images and viewpoints')
-            evidence = render_agreement(s.model, s.rgba, s.viewpoints,
+            evidence = render_agreement(s.model, s.load_rgba(), s.viewpoints,
                                         s.half_angle)**self.render_weight
         S, rotated = (
             evidence*mean_similarity(s, [k*self.rotation for k in range(

@@ -7,7 +7,7 @@ __all__ = ['ViewpointEncoder', 'SiamVP', 'pair_loss', 'siamvp_loss', 'pair_accur
            'viewpoint_similarity', 'object_similarity']
 
 # %% ../nbs/09_siamvp.ipynb #42e38895
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -362,7 +362,8 @@ class Similarities:
         *,
         progress: float = 1.,      # how much of the training is over, 0 to 1
         model: Reconstructor | None = None,   # as it is by now
-        rgba: Tensor | None = None,           # (n, K, 4, H, H) uint8, the same images
+        # gives (n, K, 4, H, H) uint8, the same images, when a rule asks
+        rgba: Callable[[], Tensor] | None = None,
         viewpoints: Tensor | None = None,     # (M, 3)
         half_angle: float = 15.,   # of the camera, degrees
     ):
@@ -370,7 +371,7 @@ class Similarities:
         check_object_images('images', images, *['uint8']*classify)
         if not classify: check_object_images('references', references)
         self.network, self.images, self.references = network, images, references
-        self.progress, self.model, self.rgba = progress, model, rgba
+        self.progress, self.model, self.load_rgba = progress, model, rgba
         self.viewpoints, self.half_angle = viewpoints, half_angle
         self._tables: dict[float, Tensor] = {}
 

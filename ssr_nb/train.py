@@ -373,7 +373,7 @@ class Trainer:
         found = rule(Similarities(
             self.view.network, self.siam_images[members], references,
             progress=self.iteration/self.config.iterations, model=self.model,
-            rgba=self.images[members], viewpoints=self.viewpoints,
+            rgba=lambda: self.images[members], viewpoints=self.viewpoints,
             half_angle=self.train.half_angle))
         return check_labels(rule, found, (len(rows), len(self.viewpoints)))
 

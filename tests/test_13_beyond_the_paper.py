@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.core import InputError
-from ssr_nb.data.split import thumbnail_features as small_colors
+from ssr_nb.data.split import thumbnail_features
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import render_views
 from ssr_nb.ring import (hungarian_assignment, image_distance, label_jointly,
@@ -71,7 +71,7 @@ def test_the_likest_object_is_placed_first():
     alike = [(base.float()*share).byte() for share in (.5, .9, .7)]
     views, order = propagate_placement(torch.arange(24).expand(3, 24), torch.zeros(3, 24), torch.stack(alike), base[None])
     assert order.tolist() == [1, 2, 0] and (views == torch.arange(24)).all()
-    table = shift_distances(small_colors(base)[None].roll(-3, 1), small_colors(base))      # the walk begins at viewpoint 3
+    table = shift_distances(thumbnail_features(base)[None].roll(-3, 1), thumbnail_features(base))      # the walk begins at viewpoint 3
     assert table[0].argmin() == 3 and table[0, 3] < 1e-3
 
 
