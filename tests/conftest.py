@@ -130,6 +130,7 @@ def pytest_addoption(parser):
 
 
 @pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True)   # before xdist looks for groups
 def pytest_collection_modifyitems(config, items):
     in_browser = [item for item in items if item.get_closest_marker('browser')]
     for item in in_browser:   # they share servers: one process of xdist

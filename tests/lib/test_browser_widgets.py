@@ -60,6 +60,7 @@ def test_the_mesh_viewer_shows_what_its_function_draws_where_keys_and_mouse_lead
         "What the pure function draws, computed by the kernel."
         return array_in_kernel(widgets, f'mesh_scene(viewer.mesh, viewer.target, Look(**{look!r})).pixels')
     look = dict(azimuth=30., elevation=20., sigma=1e-3, shows='against target', force=True)
+    in_kernel(widgets, f'[viewer.set_trait(*pair) for pair in {look!r}.items()]')
     expect_picture(soft, seen(**look))
     press(widgets, viewer.get_by_test_id('azimuth'), 'ArrowRight', 3)
     expect_picture(soft, seen(**look | dict(azimuth=33.)))
@@ -155,6 +156,7 @@ def test_a_mesh_is_loaded_from_a_file_and_a_wrong_file_is_refused_in_one_line(wi
     with tempfile.TemporaryDirectory() as folder:
         good, bad, other = (Path(folder)/name for name in ('ball.obj', 'bad.obj', 'page.html'))
         save_mesh(Mesh(icosphere(1).vertices, icosphere(1).faces), good); bad.write_text('v 0 0 0\n'); other.write_text('<p>')
+        in_kernel(widgets, '[viewer.set_trait("shows", "normals"), viewer.set_trait("force", False)]')
         viewer.get_by_test_id('load').set_input_files(good)
         expect(lambda: viewer.get_by_test_id('caption').text_content(), '42 vertices, 80 faces')
         expect(lambda: in_kernel(widgets, 'len(viewer.mesh.vertices)'), '42')
