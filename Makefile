@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-# --dist loadgroup: what shares a browser or a long run goes to one process
+# a file's tests share a process (and what it has built), in their order; the
+# chapters, which take longest, come first
 PYTEST := $(BIN)/python -m pytest -q --durations=10 --timeout=900 --timeout-method=thread
-PARALLEL := -n $(JOBS) --dist loadgroup
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEV := $(BIN)/python -m ssr_nb._dev
 

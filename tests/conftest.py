@@ -129,12 +129,8 @@ def pytest_addoption(parser):
                      help='also what needs Chromium (or: -m browser)')
 
 
-@pytest.hookimpl(tryfirst=True)
-@pytest.hookimpl(tryfirst=True)   # before xdist looks for groups
 def pytest_collection_modifyitems(config, items):
     in_browser = [item for item in items if item.get_closest_marker('browser')]
-    for item in in_browser:   # they share servers: one process of xdist
-        item.add_marker(pytest.mark.xdist_group('browser'))
     if config.option.browser or config.option.markexpr == 'browser':
         from ssr_nb._dev.lab import find_browser
         try: find_browser()
