@@ -283,7 +283,7 @@ def test_mutilated_files_of_every_kind_are_read_or_refused_in_one_line():
             assert good['read'] and good.keys() <= {'read', 'refused'} and hollow.keys() == {'refused'}, (kind, good, hollow)
             tallies[kind] = fuzz(kind, folders, read, damage, share, os.environ.get('SSR_SEED', 0))
     if os.environ.get('SSR_FUZZ'): print(json.dumps(dict(files=sum(t.total() for t in tallies.values()), seconds=round(time.process_time() - started),
-                                                         peak_mb=next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM'))//1024, kinds={k: dict(t) for k, t in tallies.items()})))
+                                                         peak_mb=next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))//1024, kinds={k: dict(t) for k, t in tallies.items()})))
     wrong = {kind: {k: n for k, n in tally.items() if k not in ('read', 'refused')} for kind, tally in tallies.items()}
     assert not any(wrong.values()), wrong
     assert all(sum(tally[due] for tally in tallies.values()) > count/8 for due in ('read', 'refused')), tallies
