@@ -44,7 +44,7 @@ METHODS: dict[str, dict[str, Any]] = {   # name -> what it changes of a preset
     'confidence': {'rule': Confidence()},
     'no_rotation': {'view.rotate': False},
     'classifier': {'rule': Classifier(), 'gate': .9},
-    'joint': {'rule': Joint(), 'references': 'all'},
+    'joint': {'rule': Joint(), 'references': 'all', 'update': 'replace'},
     'oracle': {'rule': Oracle()},
     'ring': {},
     'ring_without_path': {'rule.path_weight': 0.},
@@ -52,7 +52,7 @@ METHODS: dict[str, dict[str, Any]] = {   # name -> what it changes of a preset
     'ring_without_trust': {'rule.trust': 1.},
     'ring_without_neighbors': {'rule.neighbor_weight': 0.},
     'ring_without_render': {'rule.render_weight': 0.},
-    'ring_one_reference': {'references': 'one'}}
+    'ring_one_reference': {'references': 'first'}}
 
 
 @dataclass(frozen=True)

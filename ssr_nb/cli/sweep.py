@@ -54,7 +54,7 @@ class Sweep:
     seeds: Annotated[tuple[int, ...], arg(metavar='SEED …')] = (0,)
     iterations: int = 1200                # of each run
     # of all methods but ring and its kin, which have their own
-    preset: Literal['small', 'paper'] = 'small'
+    preset: Literal['small', 'medium', 'paper'] = 'small'
     results: File = Path('results.csv')   # a line a finished run
     runs: Folder = Path('sweep')          # a folder a run
     processes: int = 1                    # at a time, one thread each
