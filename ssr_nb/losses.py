@@ -74,29 +74,24 @@ def edge_quads(
     sides = opposite[order[count[owner[order]] == 2]].view(-1, 2)
     return torch.cat([edges[count == 2], sides], 1)
 
-# %% ../nbs/05_fitting.ipynb #a2ae4b36
-def _cross(
-    p: Tensor,  # (3, ...)
-    q: Tensor,  # (3, ...)
-) -> Tensor:    # (3, ...)
-    "Cross product along the first axis."
-    (p0, p1, p2), (q0, q1, q2) = p, q
-    return torch.stack([p1*q2 - p2*q1, p2*q0 - p0*q2, p0*q1 - p1*q0])
-
 # %% ../nbs/05_fitting.ipynb #fe692d32
 def flatten_loss(
     vertices: Tensor,  # (B, V, 3)
     quads: Tensor,     # (E, 4) of `edge_quads`
+    eps: float = 1e-6, # added to squares, roots and quotients (SoftRas)
 ) -> Tensor:           # () mean over the batch
     "(cos of the dihedral angle + 1)^2, summed over a mesh's edges (SoftRas)."
-    rows = vertices.permute(2, 1, 0).contiguous()  # (3, V, B)
+    rows = vertices.permute(2, 1, 0).contiguous()  # (3, V, B): copies rows
     a, b, c, d = (rows.index_select(1, i) for i in quads.unbind(1))
     edge = b - a
-    left, right = _cross(edge, c - a), _cross(d - a, edge)
-    least = 1e-14  # below it gradients would be huge, or overflow float32
-    areas = [side.square().sum(0) for side in (left, right)]  # doubled, squared
-    scale = [area.clamp(min=least).rsqrt() for area in areas]
-    same_way = (left*right).sum(0)*scale[0]*scale[1]
-    flat = torch.minimum(*areas) > least
-    bend = torch.where(flat, 1 - same_way, 0)  # 1 + cos
-    return bend.square().sum()/len(vertices)
+    square = edge.square().sum(0) + eps
+    def perpendicular(side: Tensor) -> tuple[Tensor, Tensor]:  # and its length
+        along = (edge*side).sum(0)
+        long = (side.square().sum(0) + eps).sqrt()
+        cosine = along/(square.sqrt()*long + eps)
+        sine = (1 - cosine.square() + eps).sqrt()
+        return side - along/square*edge, long*sine
+    (left, left_length), (right, right_length) = (
+        perpendicular(c - a), perpendicular(d - a))
+    cosine = (left*right).sum(0)/(left_length*right_length + eps)
+    return (cosine + 1).square().sum()/len(vertices)

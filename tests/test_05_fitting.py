@@ -2,8 +2,8 @@
 import pytest
 
 from ssr_nb.losses import (
-    _cross, edge_quads, flatten_loss, laplacian_loss, silhouette_iou,
-    silhouette_iou_loss, uniform_laplacian,
+    edge_quads, flatten_loss, laplacian_loss, silhouette_iou, silhouette_iou_loss,
+    uniform_laplacian,
 )
 
 # %% nbs/05_fitting.ipynb #915c51c4
@@ -161,18 +161,13 @@ def test_boundary_edges_and_edges_of_three_faces_carry_no_angle():
     assert edge_quads(book[:2]).tolist() == [[0, 1, 2, 3]]
 
 
-# %% nbs/05_fitting.ipynb #2fb0a84c
-def test_the_cross_product_is_torch_s():
-    p, q = torch.randn(2, 3, 4, 5, generator=generator())
-    assert_close(_cross(p, q), torch.linalg.cross(p, q, dim=0))
-
-
 # %% nbs/05_fitting.ipynb #09aa218a
 def test_a_flat_hinge_costs_0_a_right_angle_1_a_closed_book_4():
     quads = edge_quads(hinge_faces)
     for angle, cost in [(math.pi, 0), (math.pi/2, 1), (math.pi/3, 2.25), (0, 4)]:
         loss = flatten_loss(hinge(angle)[None], quads)
-        assert_close(loss, torch.tensor(float(cost), dtype=torch.float64))
+        assert_close(loss, torch.tensor(float(cost), dtype=torch.float64),
+                     atol=2e-5, rtol=0)
 
 
 # %% nbs/05_fitting.ipynb #c100c2e0
@@ -182,17 +177,41 @@ def test_a_cube_costs_1_for_each_of_its_twelve_edges():
     faces = torch.tensor([[[a, b, c], [a, c, d]] for a, b, c, d in square])
     cube = torch.cartesian_prod(*3*[torch.tensor([0., 1.])])[None]
     loss = flatten_loss(cube, edge_quads(faces.view(-1, 3)))
-    assert_close(loss, torch.tensor(12.))
+    assert_close(loss, torch.tensor(12.), atol=1e-4, rtol=0)
 
 
 # %% nbs/05_fitting.ipynb #143c19d4
-def test_winding_does_not_matter_and_neither_does_size():
+def test_winding_does_not_matter():
     vertices, faces = bumpy_sphere()
     some = faces.clone()
     some[::3] = some[::3].flip(1)
     loss = flatten_loss(vertices, edge_quads(faces))
     assert_close(flatten_loss(vertices, edge_quads(some)), loss)
-    assert_close(flatten_loss(.01*vertices, edge_quads(faces)), loss)
+
+
+# %% nbs/05_fitting.ipynb #ac4c6b03
+def test_without_eps_size_does_not_matter_softras_s_makes_small_meshes_cost_more():
+    sphere = icosphere(3)
+    quads = edge_quads(sphere.faces)
+    cost = lambda radius, eps: flatten_loss(radius*sphere.vertices[None].double(),
+                                            quads, eps).item()
+    assert abs(cost(.25, 0) - .0316) < 1e-4 and abs(cost(1, 0) - .0316) < 1e-4
+    assert abs(cost(.25, 1e-6) - .0837) < 1e-4 and cost(.05, 1e-6) > 8
+
+
+# %% nbs/05_fitting.ipynb #ae36a761
+def test_a_small_hinge_costs_what_softras_s_formula_says_number_by_number():
+    for size in (1, .1, .01):
+        a, b, c, d = size*hinge(2.).numpy()
+        length = lambda x: ((x*x).sum() + 1e-6)**.5
+        height, foot = [], []
+        for side in (c - a, d - a):
+            cosine = (b - a) @ side/(length(b - a)*length(side) + 1e-6)
+            height.append(length(side)*(1 - cosine**2 + 1e-6)**.5)
+            foot.append(side - (b - a)*((b - a) @ side/((b - a) @ (b - a) + 1e-6)))
+        cost = (1 + foot[0] @ foot[1]/(height[0]*height[1] + 1e-6))**2
+        found = flatten_loss(size*hinge(2.)[None], edge_quads(hinge_faces))
+        assert abs(found.item() - cost) < 1e-12
 
 
 # %% nbs/05_fitting.ipynb #bdfcd093
@@ -228,10 +247,11 @@ def test_gradient_of_the_flatten_loss_is_exact():
 
 
 # %% nbs/05_fitting.ipynb #cbb5c5dd
-def test_the_edges_of_a_face_without_area_cost_nothing():
-    flat = hinge(math.pi/2)
+def test_a_face_without_area_makes_a_right_angle_with_every_other():
+    flat = hinge(1.)
     flat[3] = flat[0]
-    assert flatten_loss(flat[None], edge_quads(hinge_faces)) == 0
+    assert_close(flatten_loss(flat[None], edge_quads(hinge_faces)),
+                 torch.tensor(1., dtype=torch.float64))
 
 
 # %% nbs/05_fitting.ipynb #189c645f
@@ -267,4 +287,4 @@ def test_the_laplacian_shrinks_a_sphere_and_flattening_does_not():
         loss(vertices).backward()
         direction, vertices = -vertices.grad, vertices.detach()
         outwards.append((direction*vertices).sum()/direction.norm(dim=-1).sum())
-    assert outwards[0] < -.05 and abs(outwards[1]) < 1e-9
+    assert outwards[0] < -.05 and outwards[1] > -1e-9
