@@ -32,7 +32,7 @@ class Own(Rule):
     (ReconstructionConfig, dict(lr=0., sigma=0., decay=2., laplacian=float('nan'), flatten=-1., subdivisions=-1, width=0,
                                 hidden=True, features='x')),
     (SiamVPConfig, dict(lr=-1., pairs=-1, objects=1, warmup=-1, pseudo=.5, image_size=8, width=0)),
-    (RunConfig, dict(validate_every=0, patience=-1, checkpoint_every=0, precision='half'))])
+    (RunConfig, dict(validate_every=0, validate_images=-1, patience=-1, checkpoint_minutes=-1, precision='half'))])
 def test_an_impossible_choice_is_named(kind, wrong):
     for field, value in wrong.items():
         with pytest.raises(InputError, match=f'^{field}: expected'): kind(**{field: value})
@@ -59,6 +59,7 @@ def test_the_paper_preset_is_the_paper_line_by_line():
     assert (c.shape.sigma, c.shape.laplacian, c.shape.flatten) == (1e-4, 5e-3, 5e-4)     # SoftRas
     assert (c.shape.subdivisions, c.shape.width, c.shape.hidden, c.shape.features) == (3, 64, 1024, 512)
     assert c.shape.decay*c.iterations == 150_000 and c.run.validate_every == 200
+    assert c.run.validate_images == 384 and c.run.checkpoint_minutes == 10                # chapter 12: what they cost
     assert (c.view.image_size, c.view.width, c.view.features, c.view.kernels) == (64, 64, 4096, (10, 7, 4))   # Koch et al.
 
 
