@@ -57,20 +57,26 @@ class ReconstructionConfig:
 class SiamVPConfig:
     "SiamVP's network, the pairs that it learns from and its optimizer."
     lr: float = 1e-4            # Adam's (paper §4.2)
-    pairs: int = 32             # pairs a step (§4.2); 0: all of its images
-    objects: int = 2            # labeled objects a step takes its images from
+    images: int = 64            # labeled images a step draws (released); 0: all
+    # pairs of them that it learns from, half of them same (§4.2), the hardest
+    # among them; 64: the released code's 32 + 32; 0: all pairs
+    pairs: int = 32
     rotate: bool = True         # add the loss of the rotated pairs (§3.2)
     warmup: int = 0             # its steps before SoftRas's first
-    pseudo: int = 0             # pseudo-labeled objects among its pairs
+    pseudo: int = 0             # pseudo-labeled objects a step draws, too
     image_size: int = 64        # pixels (Koch 2015)
     width: int = 64             # first channels (Koch 2015)
     features: int = 4096        # numbers in an embedding (Koch 2015)
     kernels: tuple[int, int, int] = (10, 7, 4)   # pixels (Koch 2015)
 
     def __post_init__(self):
-        _check_whole(self, pairs=0, objects=2, warmup=0, pseudo=0,
+        _check_whole(self, images=0, pairs=0, warmup=0, pseudo=0,
                      image_size=16, width=1, features=1)
         _check_range(self, lr=(1e-9, 10))
+        for name, least in ('images', 4), ('pairs', 2):
+            if 0 < getattr(self, name) < least:
+                raise InputError(f'{name}: expected 0 or a whole number of at '
+                                 f'least {least}, found {getattr(self, name)}')
 
 
 @dataclass(frozen=True)
@@ -102,10 +108,18 @@ class SSRConfig:
     # share of labeled images in a batch, beside pseudo-labeled ones (§3.2);
     # none: by their numbers
     labeled_share: float | None = .5
-    # labeled objects that images are compared with: one, or the mean of all
-    references: Literal['one', 'all'] = 'one'
+    # what images are compared with: one labeled image a viewpoint, each of a
+    # random object (view, §3.2); one random object for each image (image,
+    # listing); the first object (first, released); the mean of all (all, ours)
+    references: Literal['view', 'image', 'first', 'all'] = 'view'
     cycle: int = 400            # z, iterations between labelings (§4.3)
-    gate: float = 1.            # SiamVP's accuracy needed to label (§3.2)
+    gate: float = .99           # SiamVP's accuracy needed to label (released)
+    # where it is measured: on as many labeled images as a step draws
+    # (released), or on all of them (the listing)
+    gate_on: Literal['batch', 'all'] = 'batch'
+    # an image keeps its label until it gets another (released), or until the
+    # next labeling
+    update: Literal['keep', 'replace'] = 'keep'
     shape: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     view: SiamVPConfig = field(default_factory=SiamVPConfig)
     rule: Rule | None = field(default_factory=Agreement)   # none: SoftRas alone
@@ -123,7 +137,10 @@ class SSRConfig:
         _check_range(self, gate=(0, 1))
         if self.labeled_share is not None:
             _check_range(self, labeled_share=(0, 1))
-        check_choice('references', self.references, ('one', 'all'))
+        check_choice('references', self.references,
+                     ('view', 'image', 'first', 'all'))
+        check_choice('gate_on', self.gate_on, ('batch', 'all'))
+        check_choice('update', self.update, ('keep', 'replace'))
         if self.rule is None: return
         if not isinstance(self.rule, Rule):
             raise InputError('rule: expected an object of a subclass of '
@@ -153,7 +170,7 @@ class _Presets(Mapping[str, SSRConfig]):
 def _small() -> SSRConfig:
     "The method at a size that a CPU core trains in a minute."
     return SSRConfig(
-        iterations=800, batch=16, cycle=100, gate=.98,
+        iterations=800, batch=16, cycle=100,
         shape=ReconstructionConfig(lr=1e-3, decay=5/6, subdivisions=2, width=16,
                                    hidden=256, features=128),
         view=SiamVPConfig(lr=1e-3, pairs=0, image_size=32, width=16,
@@ -161,17 +178,26 @@ def _small() -> SSRConfig:
         run=RunConfig(validate_every=50, validate_images=0, checkpoint_minutes=1.))
 
 
+def _medium() -> SSRConfig:
+    "The published mesh and image size: about an hour of one CPU core."
+    return SSRConfig(
+        iterations=2500, batch=16, cycle=100,
+        shape=ReconstructionConfig(lr=5e-4, width=32, hidden=512),
+        view=SiamVPConfig(lr=5e-4, pairs=0, width=16, features=512),
+        run=RunConfig(validate_every=100, validate_images=0, checkpoint_minutes=5.))
+
+
 def _ring() -> SSRConfig:
     "The small size with our best rule (chapter 13)."
     from .ring import Ring
-    small = _small()
+    small = _small()   # the rule orders whole objects: no label outlives them
     return replace(small, references='all', gate=.95, labeled_share=None,
-                   view=replace(small.view, warmup=300, objects=4, pseudo=2),
-                   rule=Ring())
+                   update='replace', rule=Ring(),
+                   view=replace(small.view, warmup=300, images=96, pseudo=2))
 
 
 PRESETS: Mapping[str, SSRConfig] = _Presets(
-    paper=SSRConfig, small=_small, ring=_ring)
+    paper=SSRConfig, small=_small, medium=_medium, ring=_ring)
 
 RULES = {   # name in the shell and of a method -> where it is defined
     'agreement': 'ssr_nb.rules:Agreement', 'confidence': 'ssr_nb.rules:Confidence',

@@ -90,6 +90,17 @@ class SiamVP(ViewpointEncoder):
                       for w in (weight.relu(), (-weight).relu()))
         return more - less + self.head.bias
 
+    def cross_logits(
+        self,
+        first: Tensor,   # (A, features)
+        second: Tensor,  # (B, features)
+    ) -> Tensor:         # (A, B)
+        "Compare each of the first with each of the second."
+        weight = self.head.weight[0]
+        more, less = (torch.cdist(first.float()*w, second.float()*w, p=1.)
+                      for w in (weight.relu(), (-weight).relu()))
+        return more - less + self.head.bias
+
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         return self.logits(self.embed(first), self.embed(second))
 
@@ -144,6 +155,26 @@ def pair_masks(
     i, j = torch.triu_indices(len(views), len(views), 1, device=views.device)
     same_view = views[i] == views[j]
     return torch.stack([same_view & (objects[i] != objects[j]), ~same_view])
+
+# %% ../nbs/09_siamvp.ipynb #77dc6712
+def sample_pool(
+    objects: int,                # N labeled objects
+    views: int,                  # K images of each, one a viewpoint
+    most: int,                   # images to sample; 0: all
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:      # (B,) object and view of each image
+    "Random labeled images; each viewpoint among them shows two objects or more."
+    if not most or most >= objects*views:
+        return (torch.arange(objects).repeat_interleave(views),
+                torch.arange(views).repeat(objects))
+    shown = min(views, most//2)            # viewpoints
+    each, rest = divmod(most, shown)       # objects of each
+    count = torch.zeros(views, dtype=torch.long)
+    order = torch.randperm(views, generator=generator)
+    count[order[:shown]], count[order[:rest]] = each, each + 1
+    rank = torch.rand(objects, views, generator=generator).argsort(0)
+    found, view = (rank < count).nonzero(as_tuple=True)
+    return found, view
 
 # %% ../nbs/09_siamvp.ipynb #1217b190
 class PairBatch(NamedTuple):
@@ -218,16 +249,17 @@ def pair_batch_loss(
     images: Tensor,              # (B, 3, S, S)
     batch: PairBatch,            # on the device of the images
 ) -> tuple[Tensor, Tensor]:      # loss (), accuracy ()
-    "The loss of sampled pairs with the hardest ones; all on the device."
-    logits = siam.pair_logits(siam.embed(images))
-    same, different = batch.same, batch.different
-    if batch.usable is not None:   # hard example mining
-        same = add_hardest(same, batch.usable[0], -logits)
-        different = add_hardest(different, batch.usable[1], logits)
-    loss, accuracy = pair_loss(logits[same], logits[different])
-    if batch.affine is not None:
-        logits = siam.pair_logits(siam.embed(warp(images, batch.affine)))
-        loss = loss + pair_loss(logits[same], logits[different])[0]
+    "The loss of sampled pairs and the hardest ones, rotated and not."
+    def loss_of(images):
+        logits = siam.pair_logits(siam.embed(images))
+        same, different = batch.same, batch.different
+        if batch.usable is not None:   # hard example mining
+            same = add_hardest(same, batch.usable[0], -logits)
+            different = add_hardest(different, batch.usable[1], logits)
+        return pair_loss(logits[same], logits[different])
+    loss, accuracy = loss_of(images)
+    if batch.affine is not None:   # mined again: other pairs are hard then
+        loss = loss + loss_of(warp(images, batch.affine))[0]
     return loss, accuracy
 
 # %% ../nbs/09_siamvp.ipynb #410ccf8f
@@ -250,13 +282,20 @@ def pair_accuracy(
     images: Tensor,     # (B, 3, S, S)
     objects: Tensor,    # (B,) which object each image shows
     views: Tensor,      # (B,) from which viewpoint
+    block: int = 256,   # images at a time, so that memory is bounded
 ) -> float:             # in [0, 1]; guessing gives .5
     "Balanced accuracy over all pairs that `pair_masks` allows."
-    predicted = siam.pair_logits(siam.embed(images)) > 0
-    same, different = pair_masks(objects, views)
-    positive = predicted[same].float().mean()
-    negative = (~predicted[different]).float().mean()
-    return ((positive + negative)/2).item()
+    features = torch.cat([siam.embed(i) for i in images.split(block)])
+    objects, views = objects.to(features.device), views.to(features.device)
+    right = count = features.new_zeros(2, dtype=torch.long)
+    for rows in torch.arange(len(features)).split(block):   # both ways round
+        predicted = siam.cross_logits(features[rows], features) > 0
+        same = views[rows, None] == views
+        other = objects[rows, None] != objects
+        usable = torch.stack([same & other, ~same])
+        count = count + usable.sum((1, 2))
+        right = right + (usable & torch.stack([predicted, ~predicted])).sum((1, 2))
+    return (right/count).mean().item()
 
 # %% ../nbs/09_siamvp.ipynb #fa4c6c00
 class ViewpointClassifier(ViewpointEncoder):
@@ -270,8 +309,8 @@ class ViewpointClassifier(ViewpointEncoder):
         kernels: Sequence[int] = (10, 7, 4),
     ):
         super().__init__(image_size, width, features, kernels)
-        self.apply(kaiming_init)
         self.head = nn.Linear(features, views)
+        self.apply(kaiming_init)
 
     def forward(
         self,
@@ -328,12 +367,16 @@ def object_similarity(
     images: Tensor,       # (n, K, 3, S, S) the images of n objects
     references: Tensor,   # (R, M, 3, S, S) all views of R labeled objects
     angle: float = 0.,    # degrees
+    chosen: Tensor | None = None,   # (n, K) one of R each; None: their mean
 ) -> Tensor:              # (n, K, M) P(same)
     "S of the paper, for whole objects; Ŝ with an angle."
     flat = viewpoint_similarity(siam, images.flatten(0, 1),
                                 references.flatten(0, 1), angle)
     shape = images.shape[:2] + references.shape[:2]
-    return flat.reshape(shape).mean(2)
+    table = flat.reshape(shape)
+    if chosen is None: return table.mean(2)
+    index = chosen.to(table.device)[..., None, None]
+    return table.take_along_dim(index, 2)[:, :, 0]
 
 # %% ../nbs/09_siamvp.ipynb #2bb90de5
 def check_object_images(name: str, images, kinds: str = 'uint8 or floats'):
@@ -360,6 +403,7 @@ class Similarities:
         images: Tensor,      # (n, K, 3, S, S) unlabeled objects, uint8 or [0, 1]
         references: Tensor,  # (R, M, 3, S, S) labeled objects
         *,
+        chosen: Tensor | None = None,   # (n, K) reference of each; None: mean
         progress: float = 1.,      # how much of the training is over, 0 to 1
         model: Reconstructor | None = None,   # as it is by now
         # gives (n, K, 4, H, H) uint8, the same images, when a rule asks
@@ -371,7 +415,8 @@ class Similarities:
         check_object_images('images', images, *['uint8']*classify)
         if not classify: check_object_images('references', references)
         self.network, self.images, self.references = network, images, references
-        self.progress, self.model, self.load_rgba = progress, model, rgba
+        self.chosen, self.progress = chosen, progress
+        self.model, self.load_rgba = model, rgba
         self.viewpoints, self.half_angle = viewpoints, half_angle
         self._tables: dict[float, Tensor] = {}
 
@@ -388,7 +433,8 @@ class Similarities:
         if angle not in self._tables:
             network = self.network
             self._tables[angle] = (
-                object_similarity(network, self.images, self.references, angle)
+                object_similarity(network, self.images, self.references, angle,
+                                  self.chosen)
                 if isinstance(network, SiamVP)
                 else network.probabilities(self.images))
         return self._tables[angle]

@@ -56,7 +56,7 @@ METHODS: dict[str, dict[str, Any]] = {   # name -> what it changes of a preset
     'confidence': {'rule': Confidence()},
     'confidence_no_rotation': {'rule': Confidence(), 'view.rotate': False},
     'classifier': {'rule': Classifier(), 'gate': .9},
-    'joint': {'rule': Joint(), 'references': 'all'},
+    'joint': {'rule': Joint(), 'references': 'all', 'update': 'replace'},
     'oracle': {'rule': Oracle()},
     'ring': {},   # and below: what the ring preset changes of the small one
     'ring_without_path': {'rule.path_weight': 0.},
@@ -64,7 +64,7 @@ METHODS: dict[str, dict[str, Any]] = {   # name -> what it changes of a preset
     'ring_without_trust': {'rule.trust': 1.},
     'ring_without_neighbors': {'rule.neighbor_weight': 0.},
     'ring_without_render': {'rule.render_weight': 0.},
-    'ring_one_reference': {'references': 'one'}}
+    'ring_one_reference': {'references': 'first'}}
 
 
 def _changes(base: Any, other: Any, prefix: str = '') -> dict[str, Any]:

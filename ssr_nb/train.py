@@ -24,7 +24,8 @@ from .reconstruct import (ReconstructionLoss, Reconstructor,
 from .rules import label_quality
 from .siamvp import (PairBatch, Similarities, SiamVP,
                            ViewpointClassifier, classifier_loss,
-                           pair_accuracy, pair_batch_loss, sample_pair_batch)
+                           pair_accuracy, pair_batch_loss, sample_pair_batch,
+                           sample_pool)
 from .steps import (Stepper, autocast_context, index_on_device,
                           move_network)
 
@@ -52,12 +53,24 @@ class Labels:
         labeled: Tensor,   # (N,) object numbers
         count: int,        # of all objects
         views: int,        # K images of each
+        seed: int = 0,     # of the order in which rules see them
     ):
         others = torch.ones(count, dtype=torch.bool)
         others[labeled] = False
         self.labeled, self.unlabeled = labeled, others.nonzero()[:, 0]
         self.known = torch.arange(views).expand(len(labeled), views)
         self.pseudo = torch.full((len(self.unlabeled), views), -1)
+        # images are stored in view order, which no rule may see
+        self.order = torch.rand(self.pseudo.shape, generator=torch.Generator(
+            ).manual_seed(seed)).argsort(1)
+
+    def update(
+        self,
+        found: Tensor,   # (n, K) viewpoint number, or -1
+        keep: bool,      # labels of images that have found none
+    ):
+        "Take new pseudo-labels."
+        self.pseudo = found.where(found >= 0, self.pseudo) if keep else found
 
     def quality(self) -> tuple[float, float]:
         "Coverage and accuracy of the pseudo-labels; for the log alone."
@@ -253,7 +266,8 @@ class Trainer:
         self.images = torch.as_tensor(train.images, device=device)
         self.viewpoints = train.viewpoints.to(device)
         count, views = self.images.shape[:2]
-        self.labels = Labels(labeled_objects(config, count), count, views)
+        self.labels = Labels(labeled_objects(config, count), count, views,
+                             config.seed)
         with torch.random.fork_rng():   # the seed decides the weights
             torch.manual_seed(config.seed)
             self.shape = ShapeLearner(config, self.images.shape[-1],
@@ -313,22 +327,20 @@ class Trainer:
 
     def siam_batch(self) -> tuple[Tensor, Tensor, Tensor]:
         "Images (B, 3, S, S) in [0, 1]; their objects and views (B,)."
-        pool = self.labeled_views(self.config.view.objects)
+        pool = self.labeled_images(self.config.view.images)
         if not self.config.view.pseudo: return pool
         more = self.pseudo_views(self.config.view.pseudo)
         more = more[0], more[1] + pool[1].max() + 1, more[2]
         images, objects, views = (torch.cat(p) for p in zip(pool, more))
         return images, objects, views
 
-    def labeled_views(self, most: int) -> tuple[Tensor, Tensor, Tensor]:
-        "All views of at most so many random labeled objects."
-        labeled = self.labels.labeled
-        order = torch.randperm(len(labeled), generator=self.generator)
-        images = index_on_device(self.siam_images, labeled[order[:most]])
-        count, views = images.shape[:2]
-        return (images.flatten(0, 1).float()/255,
-                torch.arange(count).repeat_interleave(views),
-                torch.arange(views).repeat(count))
+    def labeled_images(self, most: int) -> tuple[Tensor, Tensor, Tensor]:
+        "So many random images of all labeled objects (0: all of them)."
+        count, shown = self.labels.known.shape
+        objects, views = sample_pool(count, shown, most, self.generator)
+        images = index_on_device(self.siam_images,
+                                 self.labels.labeled[objects], views)
+        return images.float()/255, objects, views
 
     def pseudo_views(self, most: int) -> tuple[Tensor, Tensor, Tensor]:
         "Labeled views of random objects with labels for half their images."
@@ -348,34 +360,53 @@ class Trainer:
         if c.rule is None: return
         if self.view is None:   # an oracle
             truth = labels.known[:1].expand(len(labels.unlabeled), -1)
-            labels.pseudo = truth.clone()
+            labels.update(truth.clone(), keep=False)
             return
-        accuracy = self.view.accuracy(*self.labeled_views(8))
+        accuracy = self.view.accuracy(*self.labeled_images(
+            0 if c.gate_on == 'all' else c.view.images))
         self.sums['gate_accuracy'] = accuracy
-        order = torch.randperm(len(labels.labeled), generator=self.generator)
         if accuracy < c.gate or not len(labels.unlabeled): return
-        chosen = order[:1] if c.references == 'one' else order
-        predict = partial(self.predict_labels,
-                          self.siam_images[labels.labeled[chosen]])
+        predict = partial(self.predict_labels, *self.references())
         everything = torch.arange(len(labels.unlabeled))
-        labels.pseudo = (predict(everything).cpu() if c.rule.together else
-                         shard_and_gather(predict, torch.zeros_like(
-                             labels.pseudo, device=self.device)))
+        found = (predict(everything).cpu() if c.rule.together else
+                 shard_and_gather(predict, torch.zeros_like(
+                     labels.pseudo, device=self.device)))
+        labels.update(found, c.update == 'keep')
+
+    def references(self) -> tuple[Tensor, Tensor | None]:
+        """What unlabeled images are compared with, (R, M, 3, S, S) uint8.
+
+        And with which of R each is, (n, K); None: with all."""
+        c, labels = self.config, self.labels
+        count, views = labels.known.shape
+        objects, chosen = torch.arange(count), None
+        def draw(*shape): return torch.randint(count, shape,
+                                               generator=self.generator)
+        if c.references == 'first': objects = objects[:1]
+        if c.references == 'image': chosen = draw(*labels.pseudo.shape)
+        members = labels.labeled[objects][:, None].expand(-1, views)
+        if c.references == 'view': members = labels.labeled[draw(1, views)]
+        return index_on_device(self.siam_images, members,
+                               labels.known[:1]), chosen
 
     def predict_labels(
         self,
-        references: Tensor,   # (R, M, 3, S, S) uint8, labeled objects
-        rows: Tensor,         # (n,) which of the unlabeled objects
-    ) -> Tensor:              # (n, K) int64 viewpoint number, or -1
-        "What the rule says of some unlabeled objects."
-        members, rule = self.labels.unlabeled[rows], self.config.rule
+        references: Tensor,     # (R, M, 3, S, S) uint8, labeled objects
+        chosen: Tensor | None,  # (n, K) which of R for each image; None: all
+        rows: Tensor,           # (m,) which of the n unlabeled objects
+    ) -> Tensor:                # (m, K) int64 viewpoint number, or -1
+        "What the rule says of some unlabeled objects, their views shuffled."
+        labels, rule = self.labels, self.config.rule
         assert rule is not None and self.view is not None
+        members, order = labels.unlabeled[rows][:, None], labels.order[rows]
         found = rule(Similarities(
-            self.view.network, self.siam_images[members], references,
+            self.view.network, self.siam_images[members, order], references,
+            chosen=None if chosen is None else chosen[rows],
             progress=self.iteration/self.config.iterations, model=self.model,
-            rgba=lambda: self.images[members], viewpoints=self.viewpoints,
-            half_angle=self.train.half_angle))
-        return check_labels(rule, found, (len(rows), len(self.viewpoints)))
+            rgba=lambda: self.images[members, order],
+            viewpoints=self.viewpoints, half_angle=self.train.half_angle))
+        found = check_labels(rule, found, (len(rows), len(self.viewpoints)))
+        return torch.empty_like(found).scatter_(1, order.to(found.device), found)
 
     def validate(self) -> dict:   # one row of the log, keys COLUMNS
         "Score the validation objects; remember the best weights."

@@ -2,9 +2,10 @@
 import pytest
 
 from ssr_nb.siamvp import (
-    SiamVP, Similarities, ViewpointClassifier, add_hardest, classifier_loss,
-    conv_output_size, object_similarity, pair_accuracy, pair_loss, pair_masks,
-    random_pairs, siamvp_loss, transform_images, viewpoint_similarity,
+    SiamVP, Similarities, ViewpointClassifier, add_hardest, affine_matrix,
+    classifier_loss, conv_output_size, object_similarity, pair_accuracy,
+    pair_batch_loss, pair_loss, pair_masks, random_pairs, sample_pair_batch,
+    sample_pool, siamvp_loss, transform_images, viewpoint_similarity, warp,
 )
 
 # %% nbs/09_siamvp.ipynb #35e111f2
@@ -50,6 +51,17 @@ def test_the_backbone_has_the_published_size():
     assert sum(p.numel() for p in SiamVP().parameters()) == convs + (128*7*7 + 1)*4096 + 4096 + 1
 
 
+# %% nbs/09_siamvp.ipynb #fc565a9c
+def test_biases_start_at_zero_and_weights_as_he_et_al_draw_them():
+    for network in (SiamVP(32, 16, 256, (5, 4, 3)), ViewpointClassifier(24, 32, 16, 256, (5, 4, 3))):
+        for name, layer in network.named_modules():
+            if not hasattr(layer, 'weight'): continue
+            assert (layer.bias == 0).all(), name
+            if layer.weight.numel() > 1000 and name != 'head':
+                fan_in = layer.weight[0].numel()
+                assert abs(layer.weight.std().item()*(fan_in/2)**.5 - 1) < .1, name
+
+
 # %% nbs/09_siamvp.ipynb #3a9d3c76
 def test_the_order_of_a_pair_does_not_matter():
     siam, a, b = tiny_siam(), torch.rand(2, 3, 64, 64, generator=seeded()), torch.rand(2, 3, 64, 64, generator=seeded(1))
@@ -62,6 +74,15 @@ def test_an_image_agrees_with_itself_as_much_as_the_bias_says():
     assert_close(siam(a, a), siam.head.bias.expand(2))
 
 
+# %% nbs/09_siamvp.ipynb #a41f2d25
+def test_images_of_any_size_are_brought_to_the_network_s_own():
+    siam, images = tiny_siam(), torch.rand(2, 3, 64, 64, generator=seeded())
+    small = F.interpolate(images, size=(32, 32), mode='bilinear', antialias=True)
+    assert_close(siam.embed(images), siam.embed(small)); assert siam.embed(torch.rand(1, 3, 100, 100)).shape == (1, 32)
+    larger = SiamVP(image_size=48, width=4, features=32, kernels=(5, 4, 3))
+    assert larger.embed(images).shape == (2, 32) and larger.embedding.in_features == 2*4*conv_output_size(48, (5, 4, 3))**2 != siam.embedding.in_features
+
+
 # %% nbs/09_siamvp.ipynb #ee2f1e55
 def test_all_pairs_of_embeddings_are_the_pairs_one_by_one():
     siam = tiny_siam()
@@ -71,6 +92,7 @@ def test_all_pairs_of_embeddings_are_the_pairs_one_by_one():
     features = siam.embed(torch.cat([a, b]))
     i, j = torch.triu_indices(5, 5, 1)
     assert_close(siam.pair_logits(features), siam.logits(features[i], features[j]))
+    assert_close(siam.cross_logits(features[:3], features[3:]), table)
     assert_close(siam.pair_logits(features.bfloat16()), siam.logits(features[i], features[j]), atol=2e-2, rtol=0)
 
 
@@ -85,6 +107,22 @@ def test_rotations_add_up_and_identity_changes_nothing():
     image = torch.rand(1, 3, 8, 8, generator=seeded())
     assert_close(transform_images(image), image, atol=1e-6, rtol=0)
     assert_close(transform_images(transform_images(image, 90.), 180.), transform_images(image, 270.), atol=1e-5, rtol=0)
+
+
+# %% nbs/09_siamvp.ipynb #b4204e85
+def test_a_batch_is_augmented_by_as_much_as_was_asked_for_and_all_its_images_alike():
+    objects, views = torch.arange(6) % 2, torch.arange(6)//2
+    found = torch.stack([sample_pair_batch(objects, views, seeded(s), scale=.3, shift=.2).affine for s in range(300)])
+    size = found[:, :, :2].det().rsqrt()                           # of the object
+    turn = torch.rad2deg(torch.atan2(found[:, 1, 0], found[:, 0, 0])) % 360
+    centre = -torch.linalg.solve(found[:, :, :2], found[:, :, 2:])[:, :, 0]   # where the image's centre goes
+    assert .7 <= size.min() < .72 and 1.28 < size.max() <= 1.3
+    assert turn.min() < 6 and turn.max() > 354 and (turn.histc(4, 0, 360) > 50).all()
+    assert .19 < centre.abs().max() <= .2 + 1e-5
+    plain = torch.stack([sample_pair_batch(objects, views, seeded(s)).affine for s in range(50)])
+    assert_close(plain[:, :, :2].det(), torch.ones(50)); assert_close(plain[:, :, 2], torch.zeros(50, 2))
+    pair = torch.rand(1, 3, 16, 16, generator=seeded()).expand(2, -1, -1, -1)
+    moved = warp(pair, found[0]); assert_close(moved[0], moved[1])
 
 
 # %% nbs/09_siamvp.ipynb #02b1c7df
@@ -103,6 +141,21 @@ def test_same_pairs_come_from_different_objects():
     same, different = (pairs[usable].tolist() for usable in pair_masks(objects, views))
     assert same == [[0, 2], [1, 3], [1, 4]]
     assert different == [[0, 1], [0, 3], [0, 4], [1, 2], [2, 3], [2, 4]]
+
+
+# %% nbs/09_siamvp.ipynb #9e59b8e7
+def test_a_pool_takes_any_labeled_object_and_shows_each_of_its_viewpoints_twice():
+    for count, most in ((2, 0), (2, 64), (5, 64), (20, 64), (20, 30), (3, 5), (40, 961)):
+        pools = [sample_pool(count, 24, most, seeded(seed)) for seed in range(120)]
+        for objects, views in pools:
+            assert len(objects) == min(most or count*24, count*24) and len({*zip(objects.tolist(), views.tolist())}) == len(objects)
+            assert views.bincount().unique().tolist()[-2:] != [1] and (views.bincount()[views] >= 2).all()
+            same, different = pair_masks(objects, views)
+            assert same.any() and different.any()
+        everything = torch.stack([torch.cat(p) for p in zip(*pools)])
+        assert everything[0].unique().tolist() == list(range(count)) and everything[1].unique().tolist() == list(range(24))
+    first, again, other = (torch.stack(sample_pool(20, 24, 64, seeded(s))) for s in (0, 0, 1))
+    assert first.equal(again) and not first.equal(other)
 
 
 # %% nbs/09_siamvp.ipynb #2631a760
@@ -126,6 +179,18 @@ def test_guessing_always_yes_or_always_no_is_half_right():
         assert pair_accuracy(siam, images, objects, views) == .5
 
 
+# %% nbs/09_siamvp.ipynb #09a21c8a
+def test_the_accuracy_is_that_of_all_pairs_one_by_one_in_blocks_or_whole():
+    siam, (objects, views) = tiny_siam(), sample_pool(3, 4, 10, seeded())
+    images = torch.rand(10, 3, 32, 32, generator=seeded())
+    logits = siam.pair_logits(siam.embed(images)).detach()
+    torch.nn.init.constant_(siam.head.bias, -float(logits.median()))
+    right = [(logits[usable] > logits.median()).float().mean() for usable in pair_masks(objects, views)]
+    accuracy = pair_accuracy(siam, images, objects, views)
+    assert abs(accuracy - float(right[0] + 1 - right[1])/2) < 1e-6 and .2 < accuracy < .8
+    assert pair_accuracy(siam, images, objects, views, block=3) == accuracy
+
+
 # %% nbs/09_siamvp.ipynb #67cecadb
 def test_the_loss_of_one_pair_is_the_cross_entropy_by_hand():
     siam = tiny_siam()
@@ -135,6 +200,48 @@ def test_the_loss_of_one_pair_is_the_cross_entropy_by_hand():
     loss, accuracy = pair_loss(yes[None], no[None])
     assert_close(loss, -(p_same.log() + (1 - p_other).log())/2)
     assert_close(accuracy, ((p_same > .5).float() + (p_other < .5).float())/2)
+
+
+# %% nbs/09_siamvp.ipynb #cac8f2e6
+def test_the_hardest_pairs_are_in_the_batch_and_mined_again_after_the_rotation():
+    images, objects, views = torch.rand(12, 3, 32, 32, generator=seeded()), torch.arange(12) % 2, torch.arange(12)//2
+    siam, masks = tiny_siam(), pair_masks(objects, views)
+    batch = sample_pair_batch(objects, views, seeded(), pairs=4)._replace(affine=affine_matrix(90.))
+    def loss_by_hand(images):
+        logits = siam.pair_logits(siam.embed(images))
+        hard = logits.where(masks[0], torch.inf).argmin(), logits.where(masks[1], -torch.inf).argmax()
+        kept = [torch.stack([hard[k], next(p for p in pairs if p != hard[k])]) for k, pairs in enumerate((batch.same, batch.different))]
+        return (F.softplus(-logits[kept[0]]).mean() + F.softplus(logits[kept[1]]).mean())/2, hard
+    first, hard = loss_by_hand(images)
+    rotated, hard_again = loss_by_hand(images.rot90(1, (2, 3)))
+    assert hard != hard_again                               # else this claim would not see which of them is taken
+    assert_close(pair_batch_loss(siam, images, batch)[0], first + rotated, atol=1e-5, rtol=1e-5)
+
+
+# %% nbs/09_siamvp.ipynb #11c05204
+def test_the_released_form_has_one_hardest_pair_of_each_kind_with_weight_one_in_32():
+    images, (objects, views) = torch.rand(64, 3, 32, 32, generator=seeded()), sample_pool(20, 24, 64, seeded())
+    batch = sample_pair_batch(objects, views, seeded(), pairs=64, rotate=False)
+    assert len(batch.same) == len(batch.different) == 32
+    siam = tiny_siam()
+    logits = siam.pair_logits(siam.embed(images))
+    for pairs, usable, hardness in ((batch.same, batch.usable[0], -logits), (batch.different, batch.usable[1], logits)):
+        mined = add_hardest(pairs, usable, hardness)
+        assert len(mined) == 32 and hardness[mined[0]] == hardness[usable].max() and usable[mined].all()
+    logits.retain_grad()
+    same, different = (add_hardest(p, u, h) for p, u, h in ((batch.same, batch.usable[0], -logits), (batch.different, batch.usable[1], logits)))
+    pair_loss(logits[same], logits[different])[0].backward()
+    assert_close(logits.grad[different[0]], logits[different[0]].sigmoid().detach()/64)           # 1/32 of half of the loss
+
+
+# %% nbs/09_siamvp.ipynb #6cd52208
+def test_two_pairs_and_five_pairs_weigh_alike():
+    yes, no = torch.tensor([.3, -1.]), torch.tensor([2., -.4, .1, -3., .7])
+    loss, accuracy = pair_loss(yes, no)
+    assert_close(loss, (F.softplus(-yes).mean() + F.softplus(no).mean())/2)
+    for a, b in ((yes.repeat(3), no), (yes, no.repeat(4)), (yes.repeat(5), no.repeat(2))):
+        for found, wanted in zip(pair_loss(a, b), (loss, accuracy)): assert_close(found, wanted)
+    assert_close(accuracy, torch.tensor((1/2 + 2/5)/2))
 
 
 # %% nbs/09_siamvp.ipynb #bca413a3
@@ -176,6 +283,9 @@ def test_the_mean_over_references_is_the_mean_of_single_ones():
     single = [object_similarity(siam, images, r[None]) for r in references]
     assert both.shape == (2, 3, 4)
     assert_close(both, (single[0] + single[1])/2)
+    chosen = torch.tensor([[0, 1, 1], [1, 0, 1]])                       # or of one reference object for each image
+    assert_close(object_similarity(siam, images, references, chosen=chosen), torch.stack(single)[chosen, torch.arange(2)[:, None], torch.arange(3)])
+    assert_close(Similarities(siam, images, references, chosen=chosen).similarity, object_similarity(siam, images, references, chosen=chosen))
     assert_close(single[1][1], viewpoint_similarity(siam, images[1], references[1]))
 
 

@@ -91,6 +91,21 @@ def test_the_labeled_share_of_a_batch_is_chosen_or_follows_the_numbers_of_images
         assert (objects < 2).sum() == 8 - guessed and views.shape == (2, 8)
 
 
+# %% nbs/11_training.ipynb #691499f2
+def test_labels_accumulate_until_an_image_is_labeled_anew_or_are_all_replaced():
+    labels = Labels(torch.tensor([0, 1]), 4, 3)
+    labels.update(torch.tensor([[0, -1, 2], [-1, -1, 1]]), keep=True)
+    labels.update(torch.tensor([[1, -1, -1], [-1, 0, -1]]), keep=True)
+    assert labels.pseudo.tolist() == [[1, -1, 2], [-1, 0, 1]]
+    labels.update(torch.tensor([[-1, 0, -1], [-1, -1, -1]]), keep=False)
+    assert labels.pseudo.tolist() == [[-1, 0, -1], [-1, -1, -1]]
+    for update, kept in (('keep', [7]), ('replace', [-1])):                   # and in training
+        trainer = tiny_trainer(rule=Confidence(1.), update=update)             # a rule that accepts nothing
+        trainer.labels.pseudo[0, 0] = 7
+        trainer.relabel()
+        assert trainer.labels.pseudo.unique().tolist() == sorted({-1, *kept})
+
+
 # %% nbs/11_training.ipynb #6cb97f4e
 def test_the_labeled_objects_are_drawn_by_the_seed_or_named():
     labels = tiny_trainer().labels
@@ -124,6 +139,76 @@ def test_pseudo_labeled_objects_join_siamvp_s_pairs():
     assert_close(images[objects == 2], trainer.siam_images[trainer.labels.unlabeled[2], :20].float()/255)
 
 
+# %% nbs/11_training.ipynb #c3417091
+def test_the_pool_of_a_step_comes_from_all_labeled_objects():
+    trainer = tiny_trainer(labeled=5, **{'view.images': 64})
+    shown = torch.zeros(5, 24)
+    for _ in range(60):
+        images, objects, views = trainer.siam_batch()
+        assert len(images) == 64
+        shown[objects, views] += 1
+        assert_close(images[9], trainer.siam_images[trainer.labels.labeled[objects[9]], views[9]].float()/255)
+    assert shown.min() > 15 and shown.max() < 50                              # 32 of 60 times each
+
+
+# %% nbs/11_training.ipynb #479987de
+def test_the_gate_measures_one_batch_of_labeled_images_or_all_of_them():
+    trainer = tiny_trainer(labeled=5, gate=1., **{'view.images': 30})
+    seen = []
+    trainer.view.accuracy = lambda images, objects, views: seen.append(len(images)) or .5
+    for gate_on in ('batch', 'all'):
+        trainer.config = replace(trainer.config, gate_on=gate_on)
+        trainer.relabel()
+    assert seen == [30, 5*24] and trainer.sums['gate_accuracy'] == .5
+    trainer = tiny_trainer(gate_on='all')
+    trainer.relabel()
+    row, images = trainer.validate(), trainer.siam_images[trainer.labels.labeled].flatten(0, 1)
+    accuracy = trainer.view.accuracy(images/255, torch.arange(2).repeat_interleave(24), torch.arange(24).repeat(2))
+    assert row['gate_accuracy'] == round(accuracy, 6) and 0 < accuracy < 1    # and the log has it
+
+
+# %% nbs/11_training.ipynb #4f18c17d
+def test_references_are_drawn_for_each_viewpoint_or_image_or_are_the_first_object_or_all():
+    trainer = tiny_trainer(labeled=3)
+    known = trainer.siam_images[trainer.labels.labeled]
+    def drawn(references):
+        trainer.config = replace(trainer.config, references=references)
+        return [trainer.references() for _ in range(20)]
+    for images, chosen in drawn('first'): assert images.equal(known[:1]) and chosen is None
+    for images, chosen in drawn('all'): assert images.equal(known) and chosen is None
+    found = [torch.tensor([[k for k in range(3) if images[0, v].equal(known[k, v])][0] for v in range(24)]) for images, chosen in drawn('view')]
+    counts = torch.stack(found).flatten().bincount(minlength=3)
+    assert (counts > 100).all() and sum(len(f.unique()) == 3 for f in found) > 15     # 480 drawn; objects are mixed
+    for images, chosen in drawn('image'):
+        assert images.equal(known) and chosen.shape == trainer.labels.pseudo.shape and len(chosen.unique()) == 3
+
+
+# %% nbs/11_training.ipynb #58331e2c
+def test_the_order_in_which_views_are_stored_tells_a_rule_nothing():
+    @dataclass(frozen=True)
+    class Stored(Rule):
+        "Labels each image by where it stands."
+        def __call__(self, s): return torch.arange(24).repeat(len(s.images), 1)
+    def constant(trainer):                                                    # S and Ŝ are the same everywhere
+        torch.nn.init.zeros_(trainer.siam.head.weight)
+        trainer.relabel()
+        return trainer.labels.quality()
+    for rule in (Joint(), Stored()):
+        found = [constant(tiny_trainer(rule=rule, seed=seed)) for seed in range(5)]
+        assert all(coverage == 1. for coverage, _ in found)
+        assert np.mean([accuracy for _, accuracy in found]) < .1              # of 480 images; chance is 1/24
+    trainer = tiny_trainer(rule=Joint(), seed=3)                              # and labels come back to their images
+    seen = []
+    class Look(Rule):
+        def __call__(self, s): seen.append((s.images, s.load_rgba())); return torch.arange(24).repeat(len(s.images), 1)
+    trainer.config = replace(trainer.config, rule=Look())
+    trainer.relabel()
+    (images, rgba), labels = seen[0], trainer.labels
+    for row, (member, place) in enumerate(zip(labels.unlabeled, labels.pseudo)):   # the image labeled v was shown as number v
+        assert images[row, place].equal(trainer.siam_images[member]) and rgba[row, place].equal(trainer.images[member])
+    assert labels.order.equal(tiny_trainer(seed=3).labels.order) and not labels.order.equal(tiny_trainer(seed=4).labels.order)
+
+
 # %% nbs/11_training.ipynb #ed06850c
 def test_a_siamvp_below_the_gate_labels_nothing():
     trainer = tiny_trainer(gate=1., rule=Joint())
@@ -139,6 +224,15 @@ def test_a_run_that_diverges_says_so():
     trainer = tiny_trainer()
     torch.nn.init.constant_(trainer.model.decoder.displacement.bias, torch.nan)
     with pytest.raises(InputError, match='training diverged: try a smaller shape.lr'): trainer.step()
+
+
+# %% nbs/11_training.ipynb #7f55d085
+def test_lr_and_sigma_drop_after_a_share_of_the_run_however_long_it_is():
+    for iterations in (12, 40):
+        trainer = tiny_trainer(iterations=iterations, **{'shape.decay': .75})
+        found = []
+        for trainer.iteration in range(iterations): found.append(trainer.decay)
+        assert found == [1.]*(iterations*3//4) + [.3]*(iterations//4)
 
 
 # %% nbs/11_training.ipynb #a0d537c6

@@ -42,8 +42,8 @@ __all__: list[str] = []
 METHODS = 'softras', 'ssr'
 SHOWN = 4   # test objects in the report and as meshes
 # what the demo changes of the small preset, beside what can be chosen
-RECIPE: dict[str, Any] = {'references': 'all', 'cycle': 50, 'shape.decay': .8,
-                          'run.validate_every': 25}
+RECIPE: dict[str, Any] = {'references': 'all', 'update': 'replace', 'cycle': 50,
+                          'shape.decay': .8, 'run.validate_every': 25}
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ else: Preset = Literal[tuple(PRESETS)]
 @dataclass(frozen=True, kw_only=True)
 class Training:
     "What every command that trains can be told."
-    # where all values below start from: paper wants a GPU; ring is our best
-    # rule, past the paper (chapter 13)
+    # where all values below start from: medium takes an hour of a core, paper
+    # wants a GPU; ring is our best rule, past the paper (chapter 13)
     preset: Preset = 'small'
     device: Device = 'cpu'       # where to train
     # of the CPU; more are often slower, but speed up validation beside a GPU

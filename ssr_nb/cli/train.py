@@ -89,7 +89,9 @@ class Train(Training, Generic[R]):
 class ShortConfig(SSRConfig):
     "The fields that most people leave alone do not stand in --help."
     labeled_share: Suppress[float | None] = .5
-    references: Suppress[Literal['one', 'all']] = 'one'
+    references: Suppress[Literal['view', 'image', 'first', 'all']] = 'view'
+    gate_on: Suppress[Literal['batch', 'all']] = 'batch'
+    update: Suppress[Literal['keep', 'replace']] = 'keep'
     shape: Suppress[ReconstructionConfig] = field(
         default_factory=ReconstructionConfig)
     view: Suppress[SiamVPConfig] = field(default_factory=SiamVPConfig)

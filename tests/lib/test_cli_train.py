@@ -84,7 +84,7 @@ def test_a_rule_is_chosen_by_name_and_its_own_options_stand_behind_a_dot():
     ('--rule none --rule.threshold .5', '--rule.threshold: no such option'),
     ('--labeled 1', '--labeled: pseudo-labels need 2 labeled objects'),
     ('--method softras --rule joint', '--method softras: '),
-    ('--method magic', "'softras', 'ssr'"), ('--preset huge', "for argument '--preset'. Expected one of ('paper', 'small'"),
+    ('--method magic', "'softras', 'ssr'"), ('--preset huge', "for argument '--preset'. Expected one of ('paper', 'small', 'medium'"),
     ('--bach 3', '--bach: no such option (did you mean --batch?)'), ('--shape.no-bach-norm', 'did you mean --shape.no-batch-norm?'), ('--threads 0', '--threads: expected at least 1, found 0')])
 def test_an_impossible_choice_is_named_by_its_option(words, said):
     with pytest.raises(InputError) as error: options(*words.split())
@@ -115,7 +115,7 @@ def test_the_help_of_an_option_is_the_comment_of_its_field_and_of_no_other():
     for words in ('images in a batch, beside pseudo-labeled ones (§3.2); none: by their numbers (default: 0.5) --references',
                   'N | NUMBER NUMBER … how many objects have viewpoints (0: all), or which ones (Table 2) (default: 2) --seed',
                   '--shape.decay FLOAT share of the run after which lr and sigma × 0.3 (default: 0.8333333333333334) --shape.laplacian',
-                  '--view.pseudo INT pseudo-labeled objects among its pairs (default: 0) --view.image-size',
+                  '--view.pseudo INT pseudo-labeled objects a step draws, too (default: 0) --view.image-size',
                   '--rule.rotation FLOAT of Ŝ, degrees (released code) (default: 45.0)'): assert words in text, words
 
 
@@ -240,7 +240,7 @@ def test_the_last_line_tells_of_pseudo_labels_or_why_there_are_none():
         return label_summary(SimpleNamespace(config=replace(PRESETS['small'], **changes), labels=labels,
                                              log=[dict(gate_accuracy=NAN), dict(gate_accuracy=gates)]))
     nothing = torch.full((3, 24), -1)
-    assert told(.9, nothing) == "pseudo-labels: none, as in SoftRas (SiamVP's accuracy, 0.9 at most, never reached --gate 0.98)"
+    assert told(.9, nothing) == "pseudo-labels: none, as in SoftRas (SiamVP's accuracy, 0.9 at most, never reached --gate 0.99)"
     assert 'the rule joint accepted none' in told(.98, nothing, rule=Joint()) and 'first labeling is after --cycle 100' in told(NAN, nothing)
     assert 'all objects are labeled' in told(1., torch.zeros(0, 24, dtype=torch.int64))
     assert told(.9, torch.arange(24).repeat(3, 1).where(torch.arange(24) < 12, -1)) == \

@@ -33,12 +33,12 @@ CASES = {
     'color': {'rule': None, 'shape.color': 1.},
     'agreement': {},
     'confidence': {'rule': Confidence(.55), 'references': 'all', 'view.pairs': 16},
-    'joint': {'rule': Joint(), 'references': 'all'},
+    'joint': {'rule': Joint(), 'references': 'all', 'update': 'replace'},
     'classifier': {'rule': Classifier(.07)},
     'oracle': {'rule': Oracle()},
     'ring': {'rule': Ring(rotations=2), 'references': 'all', 'labeled': 3,
-             'labeled_share': None, 'view.warmup': 20, 'view.objects': 3,
-             'view.pseudo': 2}}
+             'labeled_share': None, 'update': 'replace', 'view.warmup': 20,
+             'view.images': 72, 'view.pseudo': 2}}
 
 
 @pytest.fixture(scope='module')
