@@ -1,8 +1,12 @@
 "What happens beside the steps of a run, and `fit`, which puts it together."
+import math
+import time
 from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch.distributed as dist
 
 from .config import SSRConfig, method_name
@@ -41,9 +45,18 @@ class Patience(Callback):
     def before_fit(self, trainer: Trainer): self.after_validate(trainer)
 
     def after_validate(self, trainer: Trainer):
-        vain = [row for row in trainer.log
-                if row['iteration'] > trainer.best_iteration]
-        if 0 < trainer.config.run.patience <= len(vain): trainer.stop()
+        if out_of_patience(trainer.config,
+                           [row['val_iou'] for row in trainer.log]): trainer.stop()
+
+
+def out_of_patience(
+    config: SSRConfig,
+    scores: Iterable[float],   # validation IoU, oldest first
+) -> bool:
+    "Whether the last `patience` validations have brought no gain."
+    found = list(scores)
+    if not config.run.patience or not found: return False
+    return len(found) - 1 - found.index(max(found)) >= config.run.patience
 
 
 class Progress(Callback):
@@ -64,13 +77,30 @@ class Progress(Callback):
 
 
 class Save(Callback):
-    "Write the run folder every so often, and at the end."
-    def __init__(self, folder: Path): self.folder = folder
+    "Write the run folder after a first step, every few minutes and at the end."
+    def __init__(self, folder: Path): self.folder, self.last = folder, -math.inf
 
     def after_step(self, trainer: Trainer):
-        every = trainer.config.run.checkpoint_every
-        if trainer.done or trainer.iteration % every == 0:
-            save_run(trainer, self.folder)
+        minutes = (time.monotonic() - self.last)/60
+        if not trainer.done and minutes < trainer.config.run.checkpoint_minutes:
+            return
+        save_run(trainer, self.folder)
+        self.last = time.monotonic()
+
+
+def validation_part(
+    split: Split,        # n objects, 24 views
+    config: SSRConfig,
+) -> Split:              # fewer objects, fewer views
+    "The images that a validation scores: many objects, at least four views each."
+    count, (n, views) = config.run.validate_images, split.images.shape[:2]
+    if not 0 < count < n*views: return split
+    each = next(v for v in range(min(4, views), views + 1)
+                if not views % v and v*n >= count)
+    rows = np.arange(-(-count//each))*n*each//count
+    seen = (rows[:, None] + np.arange(each)*(views//each)) % views
+    return replace(split, images=np.stack([split.images[r, v] for r, v in zip(rows, seen)]),
+                   voxels=np.asarray(split.voxels[rows]), loaded=())
 
 
 def fit(
@@ -89,7 +119,8 @@ def fit(
     if config.batch % count:
         raise InputError(f'batch: expected a multiple of the {count} '
                          f'processes, found {config.batch}')
-    trainer, leader = Trainer(train, val, config, device), rank == 0
+    trainer = Trainer(train, validation_part(val, config), config, device)
+    leader = rank == 0
     path = Path(folder) if folder else None
     beside: list[Callback] = [Validate(), Patience(), *callbacks]
     if progress and leader: beside.append(Progress())

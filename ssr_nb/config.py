@@ -83,14 +83,17 @@ class SiamVPConfig:
 class RunConfig:
     "When a run validates, saves and stops, and how it computes."
     validate_every: int = 200   # iterations: one epoch (paper §4.2)
+    # of the validation set, spread over its objects and views; 0: all
+    validate_images: int = 384
     patience: int = 0           # validations without gain to stop; 0: never
-    checkpoint_every: int = 200 # iterations
+    checkpoint_minutes: float = 10.   # between checkpoints; 0: every iteration
     # of the networks; the rasterizer always computes in float32
     precision: Literal['float32', 'bfloat16'] = 'float32'
     graph: bool = False         # each step as one CUDA graph
 
     def __post_init__(self):
-        _check_whole(self, validate_every=1, patience=0, checkpoint_every=1)
+        _check_whole(self, validate_every=1, validate_images=0, patience=0)
+        _check_range(self, checkpoint_minutes=(0, 1e6))
         check_choice('precision', self.precision, ('float32', 'bfloat16'))
 
 
@@ -172,7 +175,7 @@ def _small() -> SSRConfig:
                                    hidden=256, features=128),
         view=SiamVPConfig(lr=1e-3, pairs=0, image_size=32, width=16,
                           features=256, kernels=(5, 4, 3)),
-        run=RunConfig(validate_every=50, checkpoint_every=100))
+        run=RunConfig(validate_every=50, validate_images=0, checkpoint_minutes=1.))
 
 
 def _medium() -> SSRConfig:
@@ -181,7 +184,7 @@ def _medium() -> SSRConfig:
         iterations=2500, batch=16, cycle=100, gate=.95,
         shape=ReconstructionConfig(lr=5e-4, width=32, hidden=512),
         view=SiamVPConfig(lr=5e-4, pairs=0, width=16, features=512),
-        run=RunConfig(validate_every=100, checkpoint_every=100))
+        run=RunConfig(validate_every=100, validate_images=0, checkpoint_minutes=5.))
 
 
 def _ring() -> SSRConfig:

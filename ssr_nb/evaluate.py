@@ -58,6 +58,7 @@ def evaluate_run(
     data: str | Path,              # folder of a data set
     split: str = 'test',           # train, val or test
     category: str | None = None,   # none: the one it was trained on
+    device: str = 'cpu',           # where to predict
 ) -> dict[str, Any]:               # of summarize, with where it comes from
     "Score the best weights; for its own category into eval_<split>.json."
     record = read_run(run)
@@ -65,7 +66,7 @@ def evaluate_run(
     # Taken before the weights are read: if training replaces them meanwhile,
     # the score counts as that of other weights and is made again.
     weights = _weights_checksum(record.folder)
-    model = Reconstructor.load(record.folder)
+    model = Reconstructor.load(record.folder).to(device)
     result = dict(data=str(data), category=objects.category, split=split,
                   weights=weights, **summarize(score_split(model, objects)))
     if objects.category == record.category:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .config import SSRConfig, config_from_dict, config_to_dict, method_name
 from .core import InputError, atomic_write, read_json, write_text
-from .data.split import split_fingerprint
+from .data.split import Split, split_fingerprint
 from .distributed import process_rank
 from .train import COLUMNS, Trainer
 
@@ -32,7 +32,8 @@ BROKEN = (   # what torch and zip raise on files that are none of theirs
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError,
     LookupError, MemoryError, RuntimeError, TypeError, ValueError,
     pickle.PickleError, struct.error, zipfile.BadZipFile, zlib.error)
-FREE = {'iterations', 'run.patience', 'run.graph'}   # may change in a resumed run
+FREE = {   # may change in a resumed run
+    'iterations', 'run.patience', 'run.graph', 'run.checkpoint_minutes'}
 
 
 class OtherData(InputError):
@@ -145,19 +146,28 @@ def check_settings(
     if other := other_settings(trainer.config, state['config']):
         raise InputError(f'{path}: written with other settings: {other}; '
                          'repeat those of its config.json')
-    category = trainer.val.category
-    if not same_setting(state['category'], category):
-        named = repr_short(state['category']).strip(chr(39))
-        raise OtherData(f'{path}: trained on {named}, the data is of {category}')
-    objects = [split_fingerprint(split) for split in (trainer.train, trainer.val)]
-    if not same_setting(state['objects'], objects):
-        raise OtherData(f'{path}: trained on other objects than the '
-                        f'{len(trainer.images)} that the data now has')
+    check_objects(state, trainer.train, trainer.val, path)
     if not same_setting(state['threads'], torch.get_num_threads()):
         raise InputError(
             f'{path}: trained with {repr_short(state["threads"])} CPU threads, now '
             f'{torch.get_num_threads()}: another number rounds otherwise; '
             'set --threads (torch.set_num_threads) as it was')
+
+
+def check_objects(
+    state: dict[str, Any],   # of a checkpoint
+    train: Split,
+    val: Split,              # the objects that are scored
+    path: Path,              # for the error
+):
+    "OtherData unless a checkpoint is of these objects."
+    if not same_setting(state['category'], val.category):
+        named = repr_short(state['category']).strip(chr(39))
+        raise OtherData(f'{path}: trained on {named}, the data is of {val.category}')
+    if not same_setting(state['objects'], [split_fingerprint(train),
+                                           split_fingerprint(val)]):
+        raise OtherData(f'{path}: trained on other objects than the '
+                        f'{len(train)} that the data now has')
 
 
 def same_structure(

@@ -18,28 +18,31 @@ from .core import InputError, write_text
 from .evaluate import PUBLISHED, gap_closed, read_evaluation
 from .runs import read_run
 
-__all__ = ['ablation_table', 'gap_table', 'label_table', 'markdown_table',
-           'published_table', 'read_curves', 'read_results', 'results_table',
-           'run_table']
+__all__ = ['ablation_table', 'gap_table', 'markdown_table', 'published_table',
+           'read_curves', 'read_results', 'results_table', 'run_table',
+           'score_table']
 
 MAX_CSV = 256 << 20   # bytes of a results file
 _DASH = '–'
 
 # ------------------------------------------------------------------- files --
-KEY = ['category', 'method', 'labeled', 'seed', 'iterations']
+KEY = ['category', 'method', 'labeled', 'seed', 'preset', 'iterations']
 RESULTS = {   # columns of a results file, and what they hold
     'category': 'str', 'method': 'str',
     'labeled': 'int',              # N objects; 0: all
-    'seed': 'int', 'iterations': 'int',
+    'seed': 'int',
+    'preset': 'str',               # whose sizes it has: small, paper, …
+    'iterations': 'int',
     'val_iou': 'float', 'test_iou': 'float',
     'best_at': 'int',              # iteration of the best validation
     'label_coverage': 'float',     # of unlabeled images, at the end
     'label_accuracy': 'float',     # of these: right; one view off; half a turn
     'neighbour': 'float', 'opposite': 'float',
+    'threads': 'int',              # of the CPU
     'seconds': 'float'}
-CURVE_KEY = ['category', 'method', 'labeled', 'seed']
+CURVE_KEY = KEY
 CURVES = {    # columns of the file beside it, a line a validation
-    'category': 'str', 'method': 'str', 'labeled': 'int', 'seed': 'int',
+    **{name: RESULTS[name] for name in KEY},
     'iteration': 'int', 'val_iou': 'float', 'label_coverage': 'float',
     'label_accuracy': 'float'}
 
@@ -252,17 +255,31 @@ def with_spread(
     return f'{mean} ± {(max(found) - min(found))/2:.3f}'
 
 
-def _cell(
+def check_budget(results: pd.DataFrame):
+    "InputError unless all runs have the same sizes and iterations."
+    kinds = results[['preset', 'iterations']].drop_duplicates()
+    if len(kinds) > 1:
+        named = ', '.join(f'{preset} {count}' for preset, count in
+                          kinds.itertuples(index=False))
+        raise InputError('results: expected runs of one preset and number of '
+                         f'iterations, found {named}; choose some of the rows')
+
+
+def _runs_of(
     results: pd.DataFrame,
     category: str,
     method: str,
     labeled: int,          # 0: all
-) -> pd.Series:            # seed -> test IoU
-    "What the runs of one cell have reached."
+) -> pd.DataFrame:         # by seed
+    "The runs of one cell."
     rows = results[(results['category'] == category)
                    & (results['method'] == method)
                    & (results['labeled'] == labeled)]
-    return rows.set_index('seed')['test_iou'].sort_index()
+    return rows.set_index('seed').sort_index()
+
+
+def _cell(*cell: Any) -> pd.Series:   # of _runs_of; seed -> test IoU
+    return _runs_of(*cell)['test_iou']
 
 
 def _categories(results: pd.DataFrame) -> list[str]:
@@ -270,6 +287,14 @@ def _categories(results: pd.DataFrame) -> list[str]:
 
 
 def _count(labeled: int) -> int | str: return labeled or 'all'
+
+
+def _rows_of_table(
+    methods: Sequence[str],
+    counts: Sequence[int],
+) -> list[tuple[str, int]]:   # method, N; 0: all
+    "Methods by N, and SoftRas with all labels."
+    return [*((m, n) for n in counts if n for m in methods), ('softras', 0)]
 
 
 def _framed(rows: list[dict[str, Any]], index: list[str]) -> pd.DataFrame:
@@ -283,9 +308,13 @@ def results_table(
     methods: Sequence[str],      # in this order
     counts: Sequence[int] = (2, 5, 20),
 ) -> pd.DataFrame:               # a row a method and N, as in Table 2
-    "Test IoU by category and in the mean; ± is half the range over seeds."
+    """Test IoU by category and in the mean; ± is half the range over seeds.
+
+    A dash is a run that is missing; a row with one has no mean.
+    """
+    check_budget(results)
     names, rows = _categories(results), []
-    for method, n in [*((m, n) for n in counts for m in methods), ('softras', 0)]:
+    for method, n in _rows_of_table(methods, counts):
         cells = {c: _cell(results, c, method, n) for c in names}
         means = [cell.mean() for cell in cells.values() if len(cell)]
         if not means: continue
@@ -296,6 +325,49 @@ def results_table(
     return _framed(rows, ['method', 'N'])
 
 
+def score_table(
+    results: pd.DataFrame,       # of read_results
+    methods: Sequence[str],
+    counts: Sequence[int] = (2, 5, 20),
+) -> pd.DataFrame:               # a row a category, N and method
+    """Beside each test IoU its pseudo-labels: coverage, accuracy, errors.
+
+    `neighbour` is the share of the labels that are one view off, `opposite`
+    that of half a turn; `seeds` says which runs there are.
+    """
+    check_budget(results)
+    rows = []
+    for category in _categories(results):
+        for method, n in _rows_of_table(methods, counts):
+            runs = _runs_of(results, category, method, n)
+            if not len(runs): continue
+            gap = paired_gaps(results, category, method, n).mean()
+            rows.append({
+                'category': category, 'N': _count(n), 'method': method,
+                'test IoU': with_spread(runs['test_iou']),
+                'gap closed': _percent(gap) if method != 'softras' else _DASH,
+                **{name: with_spread(runs[column])
+                   for name, column in _LABEL_COLUMNS.items()},
+                'seeds': ' '.join(map(str, runs.index))})
+    return _framed(rows, ['category', 'N', 'method'])
+
+
+_LABEL_COLUMNS = {'coverage': 'label_coverage', 'accuracy': 'label_accuracy',
+                  'neighbour': 'neighbour', 'opposite': 'opposite'}
+
+
+def paired_cells(
+    results: pd.DataFrame,
+    category: str,
+    method: str,
+    labeled: int,
+) -> pd.DataFrame:     # by seed: ours, alone
+    "Test IoU of a method and of SoftRas with the same labeled objects."
+    return pd.DataFrame(dict(
+        ours=_cell(results, category, method, labeled),
+        alone=_cell(results, category, 'softras', labeled))).dropna()
+
+
 def paired_gaps(
     results: pd.DataFrame,
     category: str,
@@ -304,11 +376,9 @@ def paired_gaps(
 ) -> pd.Series:        # seed -> gap closed
     "Each seed against SoftRas with the same labeled objects."
     everything = _cell(results, category, 'softras', 0).mean()
-    ours, alone = (_cell(results, category, m, labeled)
-                   for m in (method, 'softras'))
-    seeds = ours.index.intersection(alone.index)
-    return pd.Series({s: gap_closed(ours[s], alone[s], everything)
-                      for s in seeds}, dtype=float)
+    pairs = paired_cells(results, category, method, labeled)
+    return pd.Series({seed: gap_closed(ours, alone, everything)
+                      for seed, ours, alone in pairs.itertuples()}, dtype=float)
 
 
 def gap_table(
@@ -320,49 +390,29 @@ def gap_table(
 
     A cell averages the gaps of its seeds, each against SoftRas with the same
     labeled objects; `mean` averages the cells. `of the mean IoU` is the gap
-    closed by the mean over categories, as the paper states it.
+    closed by the mean over categories, as the paper states it. Where cells are
+    missing, both say of how many categories they are.
     """
+    check_budget(results)
     names, rows = _categories(results), []
     for method, n in [(m, n) for n in counts for m in methods]:
         gaps = {c: paired_gaps(results, c, method, n).mean() for c in names}
-        found = [gap for gap in gaps.values() if not math.isnan(gap)]
+        found = [c for c in names if not math.isnan(gaps[c])]
         if not found: continue
-        ours, alone, everything = (
-            sum(_cell(results, c, m, k).mean() for c in names)/len(names)
-            for m, k in ((method, n), ('softras', n), ('softras', 0)))
-        whole = gap_closed(ours, alone, everything)
+        part = '' if len(found) == len(names) else f' ({len(found)} of {len(names)})'
+        pairs = [paired_cells(results, c, method, n).mean() for c in found]
+        ours, alone = (sum(pair[k] for pair in pairs) for k in ('ours', 'alone'))
+        everything = sum(_cell(results, c, 'softras', 0).mean() for c in found)
         rows.append({'method': method, 'N': n,
                      **{c: _percent(gap) for c, gap in gaps.items()},
-                     'mean': _percent(sum(found)/len(found)),
-                     'of the mean IoU': _percent(whole)})
+                     'mean': _percent(sum(gaps[c] for c in found)/len(found)) + part,
+                     'of the mean IoU': _percent(gap_closed(
+                         ours, alone, everything)) + part})
     return _framed(rows, ['method', 'N'])
 
 
 def _percent(value: float) -> str:
     return _DASH if math.isnan(value) else f'{value:.0%}'
-
-
-def label_table(
-    results: pd.DataFrame,       # of read_results
-    methods: Sequence[str],
-    labeled: int = 2,
-) -> pd.DataFrame:               # a row a category and method
-    "Pseudo-labels: their coverage, their accuracy, and how the others are off."
-    rows = []
-    for category in _categories(results):
-        for method in methods:
-            some = results[(results['labeled'] == labeled)
-                           & (results['category'] == category)
-                           & (results['method'] == method)]
-            if not len(some): continue
-            rows.append({'category': category, 'method': method, **{
-                name: with_spread(some[column])
-                for name, column in _LABEL_COLUMNS.items()}})
-    return _framed(rows, ['category', 'method'])
-
-
-_LABEL_COLUMNS = {'coverage': 'label_coverage', 'accuracy': 'label_accuracy',
-                  'neighbour': 'neighbour', 'opposite': 'opposite'}
 
 
 def paired_differences(
@@ -384,6 +434,7 @@ def ablation_table(
     labeled: int = 2,
 ) -> pd.DataFrame:               # a row a method, the largest loss first
     "Difference of test IoU to base, of equal seeds (how many), and labels."
+    check_budget(results)
     names, found = _categories(results), []
     if methods is None: methods = sorted(set(results['method']) - {base})
     for method in methods:

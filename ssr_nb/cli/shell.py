@@ -9,14 +9,16 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, arg
 
 from .. import core
+from ..config import PRESETS
 from ..core import InputError, MeshWarning, read_json
 from ..shapes import CATEGORIES
 
@@ -29,6 +31,20 @@ OptionalFile = Annotated[Path | None, arg(metavar='FILE')]
 OptionalFolder = Annotated[Path | None, arg(metavar='FOLDER')]
 Flag = FlagCreatePairsOff[bool]
 Device = Literal['cpu', 'cuda']
+if TYPE_CHECKING: Preset = str
+else: Preset = Literal[tuple(PRESETS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    "What every command that trains can be told."
+    # where all values below start from: medium takes an hour of a core, paper
+    # wants a GPU; ring is our best rule, past the paper (chapter 13)
+    preset: Preset = 'small'
+    device: Device = 'cpu'       # where to train
+    # of the CPU; more are often slower, but speed up validation beside a GPU
+    threads: int = 1
+    quiet: FlagCreatePairsOff[bool] = False   # no progress bar
 
 # ---------------------------------------------------------------- messages --
 BAD_FILES = {getattr(errno, name) for name in (
@@ -186,6 +202,31 @@ def parse(
         if not leave.code: raise
     wrong = unknown_option(words, read) or strip_box(shown.getvalue())
     raise InputError(f'{wrong} (see {name} --help)')
+
+
+def find_word(
+    words: Sequence[str],
+    option: str,         # --preset
+) -> str | None:         # none: it is not among the words
+    "What follows an option the last time that it is given."
+    found = None
+    for word, following in zip(words, [*words[1:], '']):
+        name, equals, value = word.partition('=')
+        if name == option: found = value if equals else following
+    return found
+
+
+def find_preset(words: Sequence[str]) -> str:
+    "The preset that some words name; the parser will refuse others."
+    preset = find_word(words, '--preset') or ''
+    return preset if preset in PRESETS else 'small'
+
+
+def check_device(device: Device):
+    "InputError unless the device is there."
+    import torch
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise InputError('--device: there is no CUDA device here')
 
 
 def did_you_mean(

@@ -33,14 +33,17 @@ from ..config import (
 from ..core import InputError, read_json
 from ..rules import Rule
 from .shell import (
-    Device,
     Flag,
     Folder,
     OptionalFolder,
+    Training,
     check_category,
+    check_device,
     check_labeled,
     check_least,
     command,
+    find_preset,
+    find_word,
     parse,
     say,
 )
@@ -58,7 +61,7 @@ class NoOptions:
 
 
 @dataclass(frozen=True)
-class Train(Generic[R]):
+class Train(Training, Generic[R]):
     """Train a network that makes a mesh of one image.
 
     For example
@@ -74,17 +77,11 @@ class Train(Generic[R]):
     category: str                # name or WordNet id: chair or 03001627
     config: Annotated[SSRConfig, arg(name='')]
     rule_options: Annotated[R, arg(name='rule')]
-    # where all values below start from: medium takes an hour of a core, paper
-    # wants a GPU; ring is our best rule, past the paper (chapter 13)
-    preset: Literal['small', 'medium', 'paper', 'ring'] = 'small'
     # softras: short for --rule none; ssr: the rule of the preset
     method: Literal['softras', 'ssr'] = 'ssr'
     # run folder; none: runs/<category>_<method>_<labeled>_<seed>
     out: OptionalFolder = None
     resume: Flag = False         # go on with the run in the folder
-    threads: int = 1             # of the CPU; more are often slower
-    quiet: Flag = False          # no progress bar
-    device: Device = 'cpu'       # where to train
     help_all: Flag = False       # list the options of networks and losses, too
 
 
@@ -132,24 +129,11 @@ def _count_or_numbers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | Non
 
 
 # ------------------------------------------------------------ words → options --
-def find_word(
-    words: Sequence[str],
-    option: str,         # --preset
-) -> str | None:         # none: it is not among the words
-    "What follows an option the last time that it is given."
-    found = None
-    for word, following in zip(words, [*words[1:], '']):
-        name, equals, value = word.partition('=')
-        if name == option: found = value if equals else following
-    return found
-
-
 def default_options(
     words: Sequence[str],
 ) -> tuple[Train[Any], type]:   # and the class of the options of its rule
     "A preset's values; which options there are depends on the rule."
-    preset = find_word(words, '--preset') or ''
-    if preset not in PRESETS: preset = 'small'   # the parser will refuse others
+    preset = find_preset(words)
     config = PRESETS[preset]
     name = find_word(words, '--rule')
     if name is None and find_word(words, '--method') == 'softras': name = 'none'
@@ -158,8 +142,8 @@ def default_options(
         config = replace(config, rule=rule)
     missing: Any = tyro.MISSING_NONPROP
     options: Any = config.rule or NoOptions()
-    start: Any = preset
-    return Train(missing, missing, config, options, start), type(options)
+    return (Train(missing, missing, config, options, preset=preset),
+            type(options))
 
 
 def _rule_with_defaults(name: str) -> Rule:
@@ -324,8 +308,7 @@ def run_training(
     from ..data import load_split
     from ..distributed import join_processes
     from .stop import fit_until_signal
-    if o.device == 'cuda' and not torch.cuda.is_available():
-        raise InputError('--device: there is no CUDA device here')
+    check_device(o.device)
     torch.set_num_threads(o.threads)   # a checkpoint remembers it
     train, val = (load_split(o.data, o.category, s) for s in ('train', 'val'))
     if isinstance(o.config.labeled, int):

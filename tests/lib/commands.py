@@ -13,7 +13,7 @@ from objects import built_in
 from ssr_nb.reconstruct import Reconstructor
 
 TINY = shlex.split(
-    '--iterations 6 --cycle 2 --batch 2 --gate 0 --rule joint --quiet --run.validate-every 2 --run.checkpoint-every 2 '
+    '--iterations 6 --cycle 2 --batch 2 --gate 0 --rule joint --quiet --run.validate-every 2 --run.checkpoint-minutes 0 '
     '--shape.subdivisions 1 --shape.width 4 --shape.hidden 32 --shape.features 16 --view.width 4 --view.features 16')
 
 

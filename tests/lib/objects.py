@@ -27,4 +27,4 @@ tiny = with_overrides(PRESETS['small'], {
     'iterations': 12, 'cycle': 4, 'batch': 2, 'gate': 0., 'seed': 3,
     'shape.subdivisions': 1, 'shape.width': 4, 'shape.hidden': 32,
     'shape.features': 16, 'view.width': 4, 'view.features': 16,
-    'run.validate_every': 4, 'run.checkpoint_every': 4})
+    'run.validate_every': 4, 'run.checkpoint_minutes': 0})

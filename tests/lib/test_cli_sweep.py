@@ -10,20 +10,20 @@ import pytest
 from commands import answers_without_torch, done, refused, shell, write_data
 
 from ssr_nb import sweep as sweeps
-from ssr_nb.cli.sweep import METHODS, Sweep, check_sweep, main
+from ssr_nb.cli.sweep import METHODS, Sweep, check_sweep, main, parse_sweep
 from ssr_nb.cli.train import parse_train
 from ssr_nb.core import InputError
 from ssr_nb.sweep import FailedRuns
 from ssr_nb.tables import read_results
 
-ROW = dict(category='plane', method='ssr', labeled=2, seed=0, iterations=4, val_iou=.4, test_iou=.41, best_at=4, label_coverage=.5,
-           label_accuracy=.6, neighbour=.1, opposite=.1, seconds=1.)
+ROW = dict(category='plane', method='ssr', labeled=2, seed=0, preset='small', iterations=4, val_iou=.4, test_iou=.41, best_at=4,
+           label_coverage=.517, label_accuracy=.613, neighbour=.1, opposite=.1, threads=1, seconds=1.)
 
 
 def test_the_methods_of_the_help_are_those_of_sweeps():
     assert METHODS == tuple(sweeps.METHODS)
     text = ' '.join(done(main, '--help').split())
-    assert f'Methods: {", ".join(METHODS)}.' in text and '--preset {small,paper}' in text
+    assert f'Methods: {", ".join(METHODS)}.' in text and '--preset {' in text
 
 
 def test_a_sweep_s_runs_are_its_own():
@@ -52,9 +52,9 @@ def test_a_sweep_answers_without_torch(tmp_path):
 def test_all_is_every_whole_category_of_a_data_set(tmp_path):
     for name in ('plane', 'chair', 'mug'): write_data(tmp_path, name)
     (tmp_path/'mug_val_images.npz').unlink(); (tmp_path/'mug_val_voxels.npz').unlink()
-    assert check_sweep(Sweep(tmp_path, ('all',))) == ('chair', 'plane')
+    assert check_sweep(parse_sweep([str(tmp_path), '--categories', 'all'])) == ('chair', 'plane')
     for file in tmp_path.glob('*_test_*'): file.unlink()
-    with pytest.raises(InputError, match='no category has all of train, val, test'): check_sweep(Sweep(tmp_path, ('all',)))
+    with pytest.raises(InputError, match='no category has all of train, val, test'): check_sweep(parse_sweep([str(tmp_path), '--categories', 'all']))
 
 
 def test_the_table_of_finished_runs_is_printed_also_when_one_has_failed(tmp_path, monkeypatch):
@@ -62,10 +62,12 @@ def test_the_table_of_finished_runs_is_printed_also_when_one_has_failed(tmp_path
     d, rows = write_data(tmp_path), [ROW, ROW | dict(method='softras', test_iou=.3), ROW | dict(method='softras', labeled=0, test_iou=.5)]
     table = pd.DataFrame(rows)
     words = [d, '--categories', 'plane', '--methods', 'softras', 'ssr', '--labeled', 2, 0, '--iterations', 4, '--results', tmp_path/'r.csv']
-    monkeypatch.setattr('ssr_nb.sweep.sweep', lambda *a: table)
-    out = done(main, *words)
-    assert '0.410' in out and 'gap closed' in out
-    def failing(*a): raise FailedRuns({'plane_ssr_2_1': InputError('checkpoint.pt: not a checkpoint')}, table)
+    monkeypatch.setattr('ssr_nb.sweep.sweep', lambda *a, **more: table)
+    lines = done(main, *words).splitlines()
+    assert lines[0] == 'test IoU' and 'gap closed' in lines
+    ssr, = (line for line in lines if '| plane' in line and ' ssr ' in line)   # coverage and accuracy beside the IoU
+    assert [cell.strip() for cell in ssr.split('|')[1:-1]] == ['plane', '2', 'ssr', '0.410', '55%', '0.517', '0.613', '0.100', '0.100', '0']
+    def failing(*a, **more): raise FailedRuns({'plane_ssr_2_1': InputError('checkpoint.pt: not a checkpoint')}, table)
     monkeypatch.setattr('ssr_nb.sweep.sweep', failing)
     code, out, err = shell(main, *words)
     assert code == 2 and '0.410' in out and err.count('\n') == 1 and '1 run has failed: plane_ssr_2_1: checkpoint.pt' in err

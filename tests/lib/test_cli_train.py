@@ -84,7 +84,7 @@ def test_a_rule_is_chosen_by_name_and_its_own_options_stand_behind_a_dot():
     ('--rule none --rule.threshold .5', '--rule.threshold: no such option'),
     ('--labeled 1', '--labeled: pseudo-labels need 2 labeled objects'),
     ('--method softras --rule joint', '--method softras: '),
-    ('--method magic', "'softras', 'ssr'"), ('--preset huge', "'small', 'medium', 'paper', 'ring'"),
+    ('--method magic', "'softras', 'ssr'"), ('--preset huge', "for argument '--preset'. Expected one of ('paper', 'small', 'medium'"),
     ('--bach 3', '--bach: no such option (did you mean --batch?)'), ('--shape.no-bach-norm', 'did you mean --shape.no-batch-norm?'), ('--threads 0', '--threads: expected at least 1, found 0')])
 def test_an_impossible_choice_is_named_by_its_option(words, said):
     with pytest.raises(InputError) as error: options(*words.split())

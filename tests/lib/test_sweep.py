@@ -12,13 +12,14 @@ from objects import built_in, tiny
 
 from ssr_nb.config import PRESETS, with_overrides
 from ssr_nb.core import InputError
-from ssr_nb.evaluate import evaluate_run
 from ssr_nb.rules import Oracle
 from ssr_nb.sweep import (
     METHODS,
     FailedRuns,
-    check_folder,
+    Job,
+    find_run,
     label_errors,
+    read_runs,
     run_case,
     sweep,
     table_cases,
@@ -26,7 +27,7 @@ from ssr_nb.sweep import (
 from ssr_nb.tables import check_results, read_curves, read_results
 
 SHORT = with_overrides(tiny, {
-    'iterations': 4, 'cycle': 2, 'run.validate_every': 2, 'run.checkpoint_every': 2})
+    'iterations': 4, 'cycle': 2, 'run.validate_every': 2, 'run.checkpoint_minutes': 0})
 
 
 def small_cases(*methods, config=SHORT, **more):
@@ -43,6 +44,9 @@ def data(tmp_path_factory):
     for seed, (split, count) in enumerate(dict(train=4, val=1, test=2).items()):
         write_data(folder, objects=built_in(count=count, seed=seed), split=split)
     return str(folder)
+
+
+def run_one(case, data, runs): return run_case(Job(case, data, runs/case.name))
 
 
 def run(cases, data, folder, **more):
@@ -66,7 +70,7 @@ def test_a_table_has_every_cell_once_and_softras_alone_sees_all_labels():
 def test_every_method_is_what_it_changes_of_its_preset():
     for method in METHODS:
         config, = (c.config for c in table_cases(['chair'], [method], [2], [7], None, 'small'))
-        preset = PRESETS['ring' if method.startswith('ring') else 'small']
+        preset = replace(PRESETS['ring' if method.startswith('ring') else 'small'], iterations=PRESETS['small'].iterations)
         assert config.seed == 7 and config.iterations == preset.iterations
         same = replace(config, seed=preset.seed) == preset
         assert same == (method in ('ssr', 'ring'))
@@ -101,34 +105,41 @@ def test_a_table_fills_and_what_is_there_is_not_run_again(data, tmp_path):
         [m, i] for m in ('oracle', 'softras', 'ssr') for i in (2, 4)]
     best = curves[curves['method'] == 'ssr']['val_iou'].max()
     assert best == pytest.approx(rows.loc[1, 'val_iou'], abs=1e-4)
-    table.write_text(text.splitlines()[0] + '\nlamp,ssr,2,0,4,.1,.1,4,,,,,1.0\n')
+    table.write_text(text.splitlines()[0] + '\nlamp,ssr,2,0,small,4,.1,.1,4,,,,,1,1.0\n')
     again = run(cases, data, tmp_path, results=table)   # our lines are lost, our runs are not
     assert again['test_iou'].tolist() == rows['test_iou'].tolist()
     assert len(read_results(table)) == 4 and read_curves(table).equals(curves)
 
 
-def test_a_prolonged_run_gets_the_score_of_its_new_weights(data, tmp_path):
+def test_a_run_of_another_length_is_not_prolonged(data, tmp_path):
     case, = small_cases('softras')
     run([case], data, tmp_path)
     longer = replace(case, config=replace(case.config, iterations=12))
-    rows = run([case, longer], data, tmp_path)
-    folder = tmp_path/'runs'/case.name
-    (folder/'eval_test.json').unlink()
-    now = evaluate_run(folder, data)['iou']
+    with pytest.raises(InputError, match=r'other settings \(iterations 4, now 12\); choose'):
+        run([longer], data, tmp_path)
+    rows = run([case, longer], data, tmp_path, runs=tmp_path/'longer')
     assert rows['iterations'].tolist() == [4, 12]
-    assert rows.loc[1, 'best_at'] > 4, 'the case must have new weights to show anything'
-    assert rows.loc[1, 'test_iou'] == pytest.approx(now, abs=1e-4) != rows.loc[0, 'test_iou']
+    assert rows['test_iou'][0] != rows['test_iou'][1]
+
+
+def test_an_evaluation_of_older_weights_is_made_again(data, tmp_path):
+    case, = small_cases('softras')
+    rows = run([case], data, tmp_path)
+    score = tmp_path/'runs'/case.name/'eval_test.json'
+    score.write_text(score.read_text().replace('"weights": "', '"weights": "0').replace('"iou": 0.', '"iou": 0.9'))
+    (tmp_path/'results.csv').unlink()
+    assert run([case], data, tmp_path)['test_iou'].equals(rows['test_iou'])
 
 
 def test_two_sweeps_on_one_results_file_keep_all_rows(data, tmp_path, monkeypatch):
     from ssr_nb import sweep as module
     results = tmp_path/'results.csv'
 
-    def slow(case, data, runs):   # meanwhile another sweep fills its rows
+    def slow(job):   # meanwhile another sweep fills its rows
         monkeypatch.setattr(module, 'run_case', run_case)
         other = run(small_cases('oracle', seeds=[0, 1]), data, tmp_path/'other', results=results)
         assert len(other) == 2
-        return run_case(case, data, runs)
+        return run_case(job)
     monkeypatch.setattr(module, 'run_case', slow)
     assert len(run(small_cases('softras', seeds=[0, 1]), data, tmp_path, results=results)) == 2
     assert read_results(results)[['method', 'seed']].values.tolist() == [
@@ -147,7 +158,7 @@ def test_a_folder_for_results_is_refused_before_the_first_run(data, tmp_path):
 
 def test_a_folder_of_another_run_is_named_before_any_run_begins(data, tmp_path):
     cases = small_cases('softras', 'oracle')
-    run_case(cases[1], data, str(tmp_path/'runs'))
+    run_one(cases[1], data, tmp_path/'runs')
     other = [replace(c, config=with_overrides(c.config, {'shape.lr': .1})) for c in cases]
     with pytest.raises(InputError, match=r'plane_oracle_2_0: holds a run with other settings '
                        r'\(shape.lr 0.001, now 0.1\); choose another --runs'):
@@ -167,7 +178,7 @@ def test_a_folder_of_another_run_is_named_before_any_run_begins(data, tmp_path):
 def test_a_damaged_run_does_not_stop_the_others(data, tmp_path, damage):
     cases = small_cases('softras', 'ssr', 'oracle')
     folder = tmp_path/'runs'/cases[1].name
-    run_case(cases[1], data, str(tmp_path/'runs'))
+    run_one(cases[1], data, tmp_path/'runs')
     (folder/damage).write_bytes(b'PK damaged')
     with pytest.raises(FailedRuns, match='1 run has failed: plane_ssr_2_0: ') as failure:
         run(cases, data, tmp_path)
@@ -184,7 +195,7 @@ def test_a_run_that_another_sweep_has_finished_meanwhile_is_no_failure(
     done = run([case], data, tmp_path/'other')
     from ssr_nb import sweep as module
 
-    def finished_elsewhere(case, data, runs):
+    def finished_elsewhere(job):
         (tmp_path/'results.csv').write_text((tmp_path/'other'/'results.csv').read_text())
         raise InputError('another run is writing here')
     monkeypatch.setattr(module, 'run_case', finished_elsewhere)
@@ -193,7 +204,7 @@ def test_a_run_that_another_sweep_has_finished_meanwhile_is_no_failure(
 
 def test_an_error_of_the_program_itself_stops_the_sweep(data, tmp_path, monkeypatch):
     from ssr_nb import sweep as module
-    def broken(case, data, runs): raise ZeroDivisionError
+    def broken(job): raise ZeroDivisionError
     monkeypatch.setattr(module, 'run_case', broken)
     with pytest.raises(ZeroDivisionError): run(small_cases('softras'), data, tmp_path)
 
@@ -209,12 +220,11 @@ def test_a_full_disk_loses_no_run(data, tmp_path, monkeypatch):
     assert len(read_results(tmp_path/'results.csv')) == 0
     trained, fit = [], module.fit
     def counted(train, val, config, folder, **more):
-        before = folder.exists()
-        trained.append((folder.name, before))
+        trained.append(folder.name)
         return fit(train, val, config, folder, **more)
     monkeypatch.setattr(module, 'fit', counted)
     assert len(run(cases, data, tmp_path)) == 2
-    assert trained == [('plane_softras_2_0', True), ('plane_oracle_2_0', False)]
+    assert trained == ['plane_oracle_2_0']
 
 
 def test_a_damaged_folder_is_left_to_its_own_turn(tmp_path):
@@ -222,7 +232,8 @@ def test_a_damaged_folder_is_left_to_its_own_turn(tmp_path):
     folder = tmp_path/case.name
     folder.mkdir()
     (folder/'checkpoint.pt').touch()
-    check_folder(case, tmp_path)                # no config.json: no word yet
+    assert read_runs(tmp_path) == []            # no config.json: no word yet
+    assert find_run(case, tmp_path, []) == (folder, False)
     check_results(tmp_path/'results.csv')
 
 
@@ -280,10 +291,10 @@ def test_a_table_is_filled_by_a_ray_cluster_of_which_a_worker_is_killed(
         data, tmp_path, ray_cluster):
     address, worker_in = ray_cluster
     config = with_overrides(SHORT, {'iterations': 12, 'run.validate_every': 12,
-                                    'run.checkpoint_every': 1})
+                                    'run.checkpoint_minutes': 0})
     cases = small_cases('ssr', 'softras', config=config)
     lamp = replace(cases[0], category='lamp')                 # of which there is no data
-    alone = run([replace(c, config=with_overrides(c.config, {'run.checkpoint_every': 12}))
+    alone = run([replace(c, config=with_overrides(c.config, {'run.checkpoint_minutes': 0}))
                  for c in cases], data, tmp_path/'one')
     path = tmp_path/'two'/'runs'/cases[0].name/'checkpoint.pt'
     seen, killed, over = [], [], threading.Event()

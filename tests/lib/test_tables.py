@@ -15,7 +15,6 @@ from ssr_nb.tables import (
     curves_path,
     gap_table,
     keep_results,
-    label_table,
     markdown_table,
     paired_differences,
     paired_gaps,
@@ -24,13 +23,14 @@ from ssr_nb.tables import (
     read_results,
     results_table,
     run_table,
+    score_table,
 )
 
 
 def line(method='ssr', seed=0, iou=.25, category='chair', labeled=2, **more):
     "A finished run."
     return dict(category=category, method=method, labeled=labeled, seed=seed,
-                iterations=8, val_iou=.3, test_iou=iou, best_at=8,
+                preset='small', iterations=8, threads=1, val_iou=.3, test_iou=iou, best_at=8,
                 label_coverage=.5, label_accuracy=.8, neighbour=.1,
                 opposite=np.nan, seconds=1.5) | more
 
@@ -56,7 +56,7 @@ def test_lines_are_kept_in_order_and_read_back_as_numbers(tmp_path):
     keep_results(path, [line(labeled=5, iou=.4)])        # the same run, run again
     assert read_results(path)['test_iou'].tolist() == [.4, .25]
     assert path.read_text().splitlines()[1] == (
-        'chair,ssr,5,0,8,0.3,0.4,8,0.5,0.8,0.1,,1.5')
+        'chair,ssr,5,0,small,8,0.3,0.4,8,0.5,0.8,0.1,,1,1.5')
 
 
 def test_no_file_yet_is_a_table_without_rows(tmp_path):
@@ -81,6 +81,7 @@ def test_curves_of_a_run_replace_its_old_ones_beside_the_results(tmp_path):
     path = tmp_path/'table.csv'
     def curve(method, *ious):
         return pd.DataFrame([dict(category='chair', method=method, labeled=2, seed=0,
+                                  preset='small', iterations=8,
                                   iteration=4*(i + 1), val_iou=iou, label_coverage=0.,
                                   label_accuracy=np.nan) for i, iou in enumerate(ious)])
     keep_results(path, [line()], curve('ssr', .1, .2, .3))
@@ -97,7 +98,7 @@ def test_curves_of_a_run_replace_its_old_ones_beside_the_results(tmp_path):
 @pytest.mark.parametrize(('damage', 'told'), [
     (lambda text: text[:-9], 'cut off'),                         # in its last number
     (lambda text: text[:text.rindex(',8,')], 'cut off'),
-    (lambda text: text + 'chair,ssr\n', 'expected 13 cells in a line, found 2'),
+    (lambda text: text + 'chair,ssr\n', 'expected 15 cells in a line, found 2'),
     (lambda text: text.replace('0.25', 'high'), 'test_iou.*high'),
     (lambda text: text.replace(',2,', ',two,'), 'labeled.*two'),
     (lambda text: text.replace('ssr', ''), 'method: expected a name'),
@@ -108,7 +109,7 @@ def test_curves_of_a_run_replace_its_old_ones_beside_the_results(tmp_path):
     (lambda text: '', None),
     (lambda text: '"' + text, 'not a table'),
     (lambda text: text + '\n', 'found 0'),
-    (lambda text: text + text[text.index('\n') + 1:-1] + ',1,2\n', 'found 15')])
+    (lambda text: text + text[text.index('\n') + 1:-1] + ',1,2\n', 'found 17')])
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage, told):
     path = tmp_path/'results.csv'
     keep_results(path, [line()])
@@ -173,9 +174,10 @@ def test_tables_show_means_and_spreads_and_gaps_of_the_same_seeds():
     assert paired_gaps(table, 'chair', 'ssr', 2).to_dict() == pytest.approx({0: .5, 1: .5})
     assert gap_table(table, ['ssr']).loc[('ssr', 2)].to_dict() == {
         'chair': '50%', 'mean': '50%', 'of the mean IoU': '50%'}
-    assert label_table(table, ['ssr']).loc[('chair', 'ssr')].to_dict() == dict(
-        coverage='0.500 ± 0.000', accuracy='0.800 ± 0.000',
-        neighbour='0.100 ± 0.000', opposite='–')
+    assert score_table(table, ['ssr']).loc[('chair', 2, 'ssr')].to_dict() == {
+        'test IoU': '0.325 ± 0.025', 'gap closed': '50%',
+        'coverage': '0.500 ± 0.000', 'accuracy': '0.800 ± 0.000',
+        'neighbour': '0.100 ± 0.000', 'opposite': '–', 'seeds': '0 1'}
     more = results(*table.to_dict('records'), line('softras', 0, .1, 'lamp'))
     assert results_table(more, ['ssr'])['mean'].tolist() == ['–', '–']   # no lamp of ssr
 

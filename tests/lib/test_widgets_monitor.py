@@ -42,7 +42,7 @@ def two_splits(folder):
 tiny = with_overrides(PRESETS['small'], {
     'iterations': 40, 'cycle': 10, 'batch': 2, 'gate': 0., 'seed': 3,
     'shape.subdivisions': 1, 'shape.width': 4, 'shape.hidden': 32, 'shape.features': 16,
-    'view.width': 4, 'view.features': 16, 'run.validate_every': 10, 'run.checkpoint_every': 10})
+    'view.width': 4, 'view.features': 16, 'run.validate_every': 10, 'run.checkpoint_minutes': 0})
 
 
 def until(ask, seconds=300.):

@@ -13,7 +13,7 @@ OPTIONS = {
     'iterations': 24, 'cycle': 4, 'batch': 2, 'gate': 0., 'seed': 3,
     'shape.subdivisions': 1, 'shape.width': 4, 'shape.hidden': 32, 'shape.features': 16,
     'view.width': 4, 'view.features': 16,
-    'run.validate-every': 3, 'run.checkpoint-every': 1}
+    'run.validate-every': 3, 'run.checkpoint-minutes': 0}
 TINY = with_overrides(
     PRESETS['small'], {name.replace('-', '_'): value for name, value in OPTIONS.items()})
 
