@@ -181,10 +181,10 @@ def _small() -> SSRConfig:
 def _medium() -> SSRConfig:
     "The published mesh and image size: about an hour of one CPU core."
     return SSRConfig(
-        iterations=2500, batch=16, cycle=100, gate=.95,
+        iterations=5000, batch=32, cycle=200, gate=.95,
         shape=ReconstructionConfig(lr=5e-4, width=32, hidden=512),
         view=SiamVPConfig(lr=5e-4, pairs=0, width=16, features=512),
-        run=RunConfig(validate_every=100, validate_images=0, checkpoint_minutes=5.))
+        run=RunConfig(validate_every=200, validate_images=0, checkpoint_minutes=5.))
 
 
 def _ring() -> SSRConfig:
