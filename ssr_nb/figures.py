@@ -148,7 +148,7 @@ def gallery(
     models: Mapping[str, Reconstructor],   # by method or another name
     split: Split,
     objects: Sequence[int],   # rows of the split
-    view: int = 2,            # of the input image
+    view: int = 10,           # of the input image: from the front and aside
     image_size: int = 128,    # pixels of the rendered meshes
 ) -> list[GalleryRow]:
     "Predict a mesh of each object and render it from all viewpoints."
