@@ -109,7 +109,7 @@ def cycles_figure(
     The IoU is that of test objects where a run has scored some (test_curve.csv)
     and else that of the validation objects; the axis says which.
     """
-    figure = Figure(figsize=(7.5, .5 + 1.7*len(runs)), layout='constrained')
+    figure = Figure(figsize=(9, .5 + 1.9*len(runs)), layout='constrained')
     axes = figure.subplots(len(runs), 3, squeeze=False, sharex='row')
     for line, (category, some) in zip(axes, runs.items()):
         tested = {name: test_curve(run) for name, run in some.items()}
@@ -127,7 +127,7 @@ def cycles_figure(
         line[0].set_ylabel(category)
         line[2].set_title(f'{"test" if which == "test" else "validation"} 3D IoU')
         for ax, title in zip(line, ('coverage', 'accuracy')):
-            ax.set(title=f'{title} of pseudo-labels', ylim=(-.03, 1.03))
+            ax.set(title=f'{title} of labels', ylim=(-.03, 1.03))
     for ax in axes[-1]: ax.set_xlabel('iteration')
     axes[0, 2].legend(frameon=False, fontsize=8)
     return figure
@@ -148,7 +148,7 @@ def gallery(
     models: Mapping[str, Reconstructor],   # by method or another name
     split: Split,
     objects: Sequence[int],   # rows of the split
-    view: int = 2,            # of the input image
+    view: int = 10,           # of the input image: from the front and aside
     image_size: int = 128,    # pixels of the rendered meshes
 ) -> list[GalleryRow]:
     "Predict a mesh of each object and render it from all viewpoints."
@@ -183,12 +183,13 @@ def gallery_figure(
     for line, row in zip(axes, rows):
         other = (row.view + novel) % len(row.renders['truth'])
         views = [row.view]*len(names) + [other]*len(names)
-        for ax, name, view in zip(line, names + names, views):
+        for k, (ax, name, view) in enumerate(zip(line, names + names, views)):
             ax.imshow(row.renders[name][view].transpose(1, 2, 0),
                       extent=(-1, 1, -1, 1))
             ax.set(xlim=(-1, 1), ylim=(-1, 1), xticks=[], yticks=[])
             for spine in ax.spines.values(): spine.set_visible(False)
-            if name in row.iou: ax.set_xlabel(f'IoU {row.iou[name]:.2f}', fontsize=8)
+            if name in row.iou and k < len(names):
+                ax.set_xlabel(f'IoU {row.iou[name]:.2f}', fontsize=8)
         line[0].set_ylabel(row.title, fontsize=8)
     for k, (ax, name) in enumerate(zip(axes[0], names + names)):
         label = METHOD_LABELS.get(name, name)

@@ -421,9 +421,11 @@ def paired_differences(
     method: str,
     base: str,             # the method to compare with
     labeled: int = 2,
-) -> pd.Series:            # seed -> difference of test IoU; above 0: better
+    column: str = 'test_iou',   # or val_iou, by which to choose
+) -> pd.Series:            # seed -> difference; above 0: better
     "How much better a method is than another with the same labeled objects."
-    ours, theirs = (_cell(results, category, m, labeled) for m in (method, base))
+    ours, theirs = (_runs_of(results, category, m, labeled)[column]
+                    for m in (method, base))
     return (ours - theirs).dropna()
 
 

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from fake_runs import box_split, tiny_model, write_run
 from matplotlib import rc_context
 from PIL import Image
@@ -14,13 +15,16 @@ from ssr_nb.display import figure_png, straight_alpha
 from ssr_nb.figures import (
     METHOD_COLORS,
     curves_figure,
+    cycles_figure,
     figure_theme,
     gallery,
     gallery_figure,
     image_uri,
 )
+from ssr_nb.render import render_views
 from ssr_nb.report import Report, report_figure, report_html, write_report
 from ssr_nb.runs import read_run
+from ssr_nb.voxels import voxel_iou, voxelize
 
 
 @pytest.fixture(scope='module')
@@ -38,12 +42,13 @@ class Page(HTMLParser):
     "The tags, links and text of a page."
     def __init__(self, source):
         super().__init__()
-        self.tags, self.links, self.text = [], [], ''
+        self.tags, self.links, self.labels, self.text = [], [], [], ''
         self.feed(source)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.links += [v for k, v in attrs if k in ('src', 'srcset', 'href')]
+        self.labels += [v for k, v in attrs if k in ('alt', 'aria-label')]
 
     def handle_data(self, data): self.text += data
 
@@ -101,6 +106,68 @@ def test_a_report_needs_no_other_file_and_says_what_it_was_given(runs, rows, tmp
     for said in ('A <title>', 'SSR wins & more', '0.512', 'three', 'ssr_demo --seed 1'):
         assert said in page.text
     assert source.startswith('<!doctype html>') and '<td class=n>0.512</td>' in source
+
+
+def pixels(ax): return np.asarray(ax.images[0].get_array())
+
+
+def test_the_gallery_is_whole_tile_by_tile(rows):
+    "Each tile is the image it should be: row, method and viewpoint; below it the IoU."
+    split, model = box_split(), tiny_model()
+    figure = gallery_figure(rows, novel=7)
+    axes = np.array(figure.axes).reshape(2, 4)
+    for line, row, number in zip(axes, rows, (2, 0)):
+        for ax, name, view in zip(line, ('truth', 'ssr')*2, (5, 5, 12, 12)):
+            assert np.array_equal(pixels(ax), row.renders[name][view].transpose(1, 2, 0))
+        assert not np.array_equal(pixels(line[1]), pixels(line[3])) and not np.array_equal(pixels(line[0]), pixels(line[2]))
+        mesh = model.predict(split.images[number, 5])
+        iou = voxel_iou(voxelize(mesh.vertices, mesh.faces), torch.tensor(split.voxels[number:number + 1])).item()
+        assert row.iou == {'ssr': iou} and 0 < iou < 1
+        assert [ax.get_xlabel() for ax in line] == ['', f'IoU {iou:.2f}', '', ''] and line[0].get_ylabel() == row.title
+        rendered = np.asarray(render_views(mesh, split.viewpoints, 16))
+        assert np.array_equal(row.renders['ssr'][:, 3], rendered[:, 3])          # the mesh of this image, from all sides
+        red, green = (row.renders['ssr'][:, c][rendered[:, 3] == 255].astype(int) for c in (0, 1))
+        assert (red >= green).all() and (red > green).any()                      # in SSR's colour
+    assert not np.array_equal(rows[0].renders['ssr'], rows[1].renders['ssr'])
+    whole = gallery_figure(rows[:1], novel=20).axes                              # the ring closes
+    assert np.array_equal(pixels(whole[2]), rows[0].renders['truth'][1].transpose(1, 2, 0))
+
+
+def test_the_cycles_show_test_iou_where_it_was_scored_and_else_that_of_validation(runs):
+    lines = cycles_figure({'plane': runs, 'chair': runs})
+    coverage, accuracy, iou = lines.axes[:3]
+    assert len(lines.axes) == 6 and [len(ax.lines) for ax in lines.axes] == [1, 1, 2]*2
+    assert iou.get_title() == 'validation 3D IoU' and coverage.get_ylabel() == 'plane'
+    assert iou.lines[1].get_ydata().tolist() == pytest.approx([.2, .21, .22])
+    assert coverage.lines[0].get_ydata().tolist() == pytest.approx([0, .1, .2])
+    assert accuracy.lines[0].get_ydata().tolist() == pytest.approx([.9]*3)
+    for run, score in zip(runs.values(), (.3, .4)):
+        (run.folder/'test_curve.csv').write_text(f'iteration,test_iou\n10,.1\n20,{score}\n')
+    try:
+        iou = cycles_figure({'plane': runs}).axes[2]
+        assert iou.get_title() == 'test 3D IoU'
+        assert [ax.get_ydata().tolist() for ax in iou.lines] == [[.1, .3], [.1, .4]]
+        assert [ax.get_color() for ax in iou.lines] == [METHOD_COLORS['softras'], METHOD_COLORS['ssr']]
+        (runs['ssr'].folder/'test_curve.csv').unlink()                           # not of both: they cannot be compared
+        assert cycles_figure({'plane': runs}).axes[2].get_title() == 'validation 3D IoU'
+    finally:
+        for run in runs.values(): (run.folder/'test_curve.csv').unlink(missing_ok=True)
+
+
+ODD = '<img src=x onerror=alert(1)>"\'&'
+
+
+@pytest.mark.parametrize('place', ['title', 'lead', 'cell', 'head', 'fact', 'fact name', 'command', 'row', 'method'])
+def test_each_text_of_a_report_is_escaped(runs, rows, place):
+    "One place at a time, so that no other one's escaping hides it."
+    at = {place: ODD}
+    row = type(rows[0])(at.get('row', 'object'), rows[0].image, 5, {'truth': rows[0].renders['truth'], at.get('method', 'ssr'): rows[0].renders['ssr']})
+    source = report_html(Report(at.get('title', 'title'), at.get('lead', 'lead'), [{at.get('head', 'head'): at.get('cell', 'cell')}], runs, [row],
+                                {at.get('fact name', 'name'): at.get('fact', 'fact')}, at.get('command', 'command')))
+    page = Page(source)
+    assert 'onerror=alert(1)>' not in source and page.tags.count('img') == 2
+    shown = page.text + ' '.join(page.labels)
+    assert ODD in shown
 
 
 def test_a_page_has_no_tag_that_its_names_brought_in(runs, rows):

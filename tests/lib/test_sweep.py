@@ -10,13 +10,16 @@ import torch
 from fake_runs import write_data
 from objects import built_in, tiny
 
+from ssr_nb.callbacks import fit, validation_part
 from ssr_nb.config import PRESETS, with_overrides
 from ssr_nb.core import InputError
+from ssr_nb.data import load_split
 from ssr_nb.rules import Oracle
 from ssr_nb.sweep import (
     METHODS,
     FailedRuns,
     Job,
+    TestCurve,
     find_run,
     label_errors,
     read_runs,
@@ -25,6 +28,7 @@ from ssr_nb.sweep import (
     table_cases,
 )
 from ssr_nb.tables import check_results, read_curves, read_results
+from ssr_nb.train import Trainer
 
 SHORT = with_overrides(tiny, {
     'iterations': 4, 'cycle': 2, 'run.validate_every': 2, 'run.checkpoint_minutes': 0})
@@ -341,3 +345,98 @@ def test_without_ray_one_line_says_how_to_get_it(data, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'ray', None)
     with pytest.raises(InputError, match=r"pip install 'ssr_nb\[ray\]'"):
         run(small_cases('softras'), data, tmp_path, ray='auto')
+
+
+# ------------------------------------------------------------- runs of others --
+def train_elsewhere(case, data, folder, **changes):
+    "A run as ssr_train leaves it, under a name of its own."
+    train, val = (load_split(data, case.category, split) for split in ('train', 'val'))
+    return fit(train, val, with_overrides(case.config, changes), folder, progress=False)
+
+
+def test_a_finished_run_of_another_name_is_taken_over_and_not_trained_again(data, tmp_path, monkeypatch):
+    from ssr_nb import sweep as module
+    cases = small_cases('softras', 'oracle')
+    alone = run(cases, data, tmp_path/'alone')
+    for case, name in zip(cases, ('mine', 'plane_oracle_2_0')): train_elsewhere(case, data, tmp_path/'runs'/name)
+    monkeypatch.setattr(module, 'fit', None)
+    assert run(cases, data, tmp_path).drop(columns='seconds').equals(alone.drop(columns='seconds'))
+
+
+@pytest.mark.parametrize('changes', [{'iterations': 2}, {'seed': 1}, {'shape.lr': .1}, {'labeled': 3}, {'view.pairs': 8}])
+def test_a_run_of_other_settings_is_not_taken_over(data, tmp_path, changes):
+    case, = small_cases('ssr')
+    train_elsewhere(case, data, tmp_path/'other', **changes)
+    assert find_run(case, tmp_path, read_runs(tmp_path)) == (tmp_path/case.name, False)
+
+
+def test_a_run_that_lost_patience_is_finished_and_one_that_was_stopped_is_not(data, tmp_path):
+    case, = small_cases('softras', config=with_overrides(SHORT, {'iterations': 40, 'run.patience': 1, 'shape.lr': 1.}))
+    trainer = train_elsewhere(case, data, tmp_path/'impatient')
+    assert trainer.iteration < 40, 'the case must stop early to show anything'
+    assert find_run(case, tmp_path, read_runs(tmp_path)) == (tmp_path/'impatient', True)
+    patient = replace(case, config=with_overrides(case.config, {'run.patience': 99}))
+    assert find_run(patient, tmp_path, read_runs(tmp_path)) == (tmp_path/case.name, False)
+
+
+def test_a_run_whose_checkpoint_is_older_than_its_log_goes_on(data, tmp_path):
+    case, = small_cases('softras')
+    whole = run([case], data, tmp_path/'whole')
+    train_elsewhere(case, data, tmp_path/'runs'/case.name, iterations=2)
+    folder = tmp_path/'runs'/case.name
+    for name in ('metrics.csv', 'config.json'):        # a kill between log and checkpoint
+        (folder/name).write_text((tmp_path/'whole'/'runs'/case.name/name).read_text())
+    assert run([case], data, tmp_path).drop(columns='seconds').equals(whole.drop(columns='seconds'))
+
+
+# ------------------------------------------------------------ sizes and budgets --
+def test_the_ring_rule_has_the_sizes_and_the_budget_of_every_preset():
+    for preset in ('small', 'medium', 'paper'):
+        base, (case,) = PRESETS[preset], table_cases(['chair'], ['ring'], [2], [0], preset=preset)
+        assert case.config.shape == base.shape and case.config.run == base.run
+        assert case.config.iterations == base.iterations and case.config.view.width == base.view.width
+        assert case.config.rule == PRESETS['ring'].rule and case.config.references == PRESETS['ring'].references
+    ring, small = (table_cases(['chair'], ['ssr', 'ring'], [2], [0], preset=preset) for preset in ('ring', 'small'))
+    assert ring == small
+    with pytest.raises(InputError, match="preset: expected one of .*paper.*, found 'huge'"):
+        table_cases(['chair'], ['ssr'], [2], [0], preset='huge')
+
+
+def test_when_a_run_validates_and_computes_can_be_told():
+    faster = replace(PRESETS['paper'].run, precision='bfloat16', graph=True)
+    case, = table_cases(['02691156'], ['no_rotation'], [2], [0], preset='paper', run=faster)
+    assert case.config == with_overrides(PRESETS['paper'], {'run': faster, 'view.rotate': False})
+    assert case.category == 'plane' and case.key == ('plane', 'no_rotation', 2, 0, 'paper', 200_000)
+
+
+def test_a_validation_scores_many_objects_from_at_least_four_sides():
+    images = np.arange(40*24, dtype=np.uint8).reshape(40, 24, 1, 1, 1)
+    split = replace(built_in(), images=images, voxels=np.arange(40).reshape(40, 1, 1, 1))
+    def part(count): return validation_part(split, with_overrides(PRESETS['paper'], {'run.validate_images': count}))
+    assert part(0) is split and part(960) is split and part(959) is not split
+    for count, objects, views in ((480, 40, 12), (160, 40, 4), (20, 5, 4), (384, 32, 12)):
+        small = part(count)
+        assert small.images.shape[:2] == (objects, views) and small.voxels.shape == (objects, 1, 1, 1)
+        rows = small.voxels.ravel()
+        numbers = small.images[..., 0, 0, 0].astype(int)
+        shown = (numbers - 24*rows[:, None]) % 256                     # which views
+        assert (shown < 24).all() and all(len(set(v)) == views for v in shown)
+        assert np.ptp(np.diff(rows)) <= 1 and rows[0] == 0 and rows[-1] >= 40 - 40//objects - 1
+        assert len(set(map(tuple, shown))) > 1                         # not the same views of each
+
+
+def test_test_objects_are_scored_beside_and_change_nothing(data, tmp_path):
+    case, = small_cases('ssr')
+    plain = run([case], data, tmp_path/'plain')
+    watched = run([case], data, tmp_path/'watched', test_curve=True)
+    assert watched.drop(columns='seconds').equals(plain.drop(columns='seconds'))
+    folder = tmp_path/'watched'/'runs'/case.name
+    assert not (tmp_path/'plain'/'runs'/case.name/'test_curve.csv').exists()
+    lines = (folder/'test_curve.csv').read_text().splitlines()
+    assert lines[0] == 'iteration,test_iou' and [line.split(',')[0] for line in lines[1:]] == ['2', '4']
+    best = dict(line.split(',') for line in lines[1:])[str(watched['best_at'][0])]
+    assert float(best) == pytest.approx(watched['test_iou'][0], abs=1e-4)
+    curve = TestCurve(load_split(data, 'plane', 'test'), case.config, folder/'test_curve.csv')
+    curve.after_validate(Trainer(*(load_split(data, 'plane', s) for s in ('train', 'val')), case.config))
+    assert (folder/'test_curve.csv').read_text().splitlines()[1].startswith('0,')   # a resumed run drops what came later
+    assert len((folder/'test_curve.csv').read_text().splitlines()) == 2

@@ -229,3 +229,80 @@ def test_a_run_without_a_validation_yet_has_a_row_of_dashes(tmp_path):
     assert row['iterations'] == 0
     assert row[['val IoU', 'test IoU', 'coverage', 'accuracy']].isna().all()
     assert run_table([]).index.name == 'run'
+
+
+# --------------------------------------------------------- unequal seeds and rows --
+def unequal():
+    "Chairs with three seeds of ssr and two of SoftRas, planes with other ones, a lamp without all labels."
+    return results(
+        *(line('softras', seed, iou) for seed, iou in enumerate((.2, .3))),
+        *(line('ssr', seed, iou) for seed, iou in enumerate((.3, .35, .9))),
+        line('softras', 0, .4, labeled=0), line('softras', 1, .5, labeled=0),
+        line('softras', 1, .1, 'plane'), line('ssr', 1, .4, 'plane', label_coverage=.25),
+        line('ssr', 2, .8, 'plane', label_coverage=.75), line('softras', 0, .5, 'plane', labeled=0),
+        line('softras', 0, .2, 'lamp'), line('ssr', 0, .3, 'lamp'), line('ssr', 0, .3, 'lamp', labeled=5))
+
+
+def test_a_gap_is_of_the_seeds_that_both_methods_have():
+    table = unequal()
+    assert paired_gaps(table, 'chair', 'ssr', 2).to_dict() == pytest.approx({0: .1/.25, 1: .05/.15})
+    assert paired_gaps(table, 'plane', 'ssr', 2).to_dict() == pytest.approx({1: .3/.4})
+    assert paired_gaps(table, 'lamp', 'ssr', 2).isna().all() and len(paired_gaps(table, 'lamp', 'ssr', 5)) == 0
+    row = gap_table(table, ['ssr']).loc[('ssr', 2)]
+    assert row['chair'] == '37%' and row['plane'] == '75%' and row['lamp'] == '–'
+    assert row['mean'] == '56% (2 of 3)'                       # of 36.67 and 75
+    # ours .325 + .4, alone .25 + .1, everything .45 + .5, each of the paired seeds
+    assert row['of the mean IoU'] == '62% (2 of 3)'
+    assert ('ssr', 5) not in gap_table(table, ['ssr']).index   # no pair anywhere
+
+
+def test_a_mean_over_categories_is_of_all_of_them_or_missing():
+    shown = results_table(unequal(), ['softras', 'ssr', 'ring'])
+    assert shown['mean'].to_dict() == {('softras', 2): '0.183', ('ssr', 2): '0.472', ('ssr', 5): '–', ('softras', 'all'): '–'}
+    assert shown.loc[('ssr', 5)].to_dict() == dict(chair='–', lamp='0.300', plane='–', mean='–')
+    assert shown['chair']['ssr', 2] == '0.517 ± 0.300' and shown['plane']['softras', 2] == '0.100'
+
+
+def test_scores_say_which_seeds_they_are_of():
+    shown = score_table(unequal(), ['softras', 'ssr'])
+    assert shown['seeds'].to_dict() == {
+        ('chair', 2, 'softras'): '0 1', ('chair', 2, 'ssr'): '0 1 2', ('chair', 'all', 'softras'): '0 1',
+        ('lamp', 2, 'softras'): '0', ('lamp', 2, 'ssr'): '0', ('lamp', 5, 'ssr'): '0',
+        ('plane', 2, 'softras'): '1', ('plane', 2, 'ssr'): '1 2', ('plane', 'all', 'softras'): '0'}
+    assert shown.loc[('plane', 2, 'ssr')].to_dict() == {
+        'test IoU': '0.600 ± 0.200', 'gap closed': '75%', 'coverage': '0.500 ± 0.250', 'accuracy': '0.800 ± 0.000',
+        'neighbour': '0.100 ± 0.000', 'opposite': '–', 'seeds': '1 2'}
+    assert shown['gap closed']['chair', 2, 'softras'] == shown['gap closed']['lamp', 2, 'ssr'] == '–'
+
+
+def test_an_ablation_says_of_how_many_seeds_each_cell_is():
+    row, = ablation_table(unequal(), ['ssr'], 'softras').to_dict('records')
+    assert row == dict(chair='+0.075 (2)', lamp='+0.100 (1)', plane='+0.300 (1)', mean='+0.158',
+                       coverage='0.500 ± 0.250', accuracy='0.800 ± 0.000')
+    differences = paired_differences(unequal(), 'chair', 'ssr', 'softras', column='val_iou')
+    assert differences.to_dict() == {0: 0, 1: 0}
+
+
+@pytest.mark.parametrize('other', [dict(iterations=9), dict(preset='paper')])
+def test_runs_of_two_budgets_are_not_put_into_one_table(other):
+    mixed = results(line('softras'), line('ssr', **other))
+    for table in (results_table, gap_table, score_table, ablation_table):
+        with pytest.raises(InputError, match='one preset and number of iterations, found small 8, ' + (
+                'small 9' if 'iterations' in other else 'paper 8')):
+            table(mixed, ['ssr'])
+
+
+def test_curves_of_another_preset_do_not_replace_those_of_this_one(tmp_path):
+    path = tmp_path/'table.csv'
+    for preset, iou in (('small', .1), ('paper', .2)):
+        keep_results(path, [line(preset=preset)], pd.DataFrame([dict(
+            category='chair', method='ssr', labeled=2, seed=0, preset=preset, iterations=8, iteration=8,
+            val_iou=iou, label_coverage=0., label_accuracy=np.nan)]))
+    assert read_curves(path)[['preset', 'val_iou']].values.tolist() == [['paper', .2], ['small', .1]]
+    assert read_results(path)['preset'].tolist() == ['paper', 'small']
+
+
+def test_the_records_of_the_first_edition_are_whole(root):
+    for name, rows in (('first_edition_2026-11-26', 109), ('ablation_2026-11-26', 76)):
+        record = read_results(root/'nbs'/'results'/f'{name}.csv')
+        assert len(record) == rows and set(record['preset']) == {'small'} and set(record['threads']) == {1}
