@@ -100,14 +100,20 @@ class Face(NamedTuple):
     ab: f4; bc: f4; ca: f4; area: f4; flat: f4
 
 @inlined
+def bounded(x):
+    "Coordinates whose squares stay finite."
+    return min(max(x, f4(-1e18)), f4(1e18))
+
+@inlined
 def prepare(v):  # (3, 3) corners -> Face
     "What all pixels of a face share."
-    ax, ay, bx, by = v[0, 0], v[0, 1], v[1, 0], v[1, 1]
-    cx, cy = v[2, 0], v[2, 1]
+    ax, ay, bx = bounded(v[0, 0]), bounded(v[0, 1]), bounded(v[1, 0])
+    by, cx, cy = bounded(v[1, 1]), bounded(v[2, 0]), bounded(v[2, 1])
     abx, aby, bcx, bcy = bx - ax, by - ay, cx - bx, cy - by
     cax, cay = ax - cx, ay - cy
     area = cax*aby - cay*abx
-    flat = abs(area) < f4(1e-10)
+    rounding = f4(2**-22)*(abs(cax*aby) + abs(cay*abx))
+    flat = abs(area) < f4(1e-10) + rounding
     return Face(ax, ay, bx, by, cx, cy, abx, aby, bcx, bcy, cax, cay,
                 ONE/(abx*abx + aby*aby + TINY),
                 ONE/(bcx*bcx + bcy*bcy + TINY),
