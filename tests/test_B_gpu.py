@@ -150,6 +150,7 @@ def test_culling_draws_the_same_faces_as_the_reference():
 
 
 # %% nbs/B_gpu.ipynb #e2ca1f82
+@pytest.mark.slow
 def test_how_the_work_is_cut_changes_nothing():
     faces = random_faces(1, 35)*torch.tensor([.5, .5, 1])
     before = dict(vars(TILING))
@@ -169,6 +170,7 @@ def test_two_runs_give_the_same_bits():
 
 
 # %% nbs/B_gpu.ipynb #dee7349c
+@pytest.mark.slow
 def test_the_operators_keep_what_they_promise_to_the_compiler():
     faces, colors = random_faces(1, 2).to(device), random(1, 2).to(device)
     arguments = kernel_arguments(RasterOptions(image_size=4, sigma=1e-2, gamma=.1), 'euclidean')
@@ -248,6 +250,7 @@ def test_colour_equals_the_reference_values_and_gradients():
 
 
 # %% nbs/B_gpu.ipynb #872ac3dc
+@pytest.mark.slow
 def test_a_coloured_ball_equals_the_reference():
     # at sharp gamma, float32 depth is what limits the match
     agree(rasterize, reference.rasterize, sphere(1), random(1, 80), image_size=20, dist_eps=1e-10, atol=1e-4)
@@ -268,6 +271,7 @@ def test_whatever_the_options_the_reference_draws_the_same():
 
 
 # %% nbs/B_gpu.ipynb #d9f381e8
+@pytest.mark.slow
 def test_pictures_that_are_not_square_equal_the_reference():
     faces, colors = random_faces(1, 6), random(1, 6, seed=1)
     for size in (9, 20), (21, 8):

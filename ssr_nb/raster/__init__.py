@@ -22,6 +22,7 @@ from .options import RasterOptions
 __all__ = ['RasterOptions', 'nearest_face', 'soft_rasterize', 'soft_silhouette']
 
 BACKENDS = 'auto', 'reference', 'cpu', 'triton'
+FARTHEST = 1e18  # coordinates whose squares stay finite in float32
 
 
 def installed(
@@ -92,7 +93,10 @@ def render(
     dtype = torch.promote_types(faces.dtype, torch.float32)
     flat = lambda t: t.to(dtype).reshape(lead.numel(), *t.shape[-3:])
     faces = flat(faces)
-    module = backend_module(choose_backend(backend, faces))
+    name = choose_backend(backend, faces)
+    if name != 'cpu':  # whose kernels do so themselves
+        faces = faces.clamp(-FARTHEST, FARTHEST)
+    module = backend_module(name)
     # bfloat16 cannot tell the columns of an image apart
     with torch.autocast(faces.device.type, enabled=False):
         if task == 'silhouette': image = module.silhouette(faces, options)

@@ -195,6 +195,7 @@ class _Mitsuba(torch.autograd.Function):
         mi = importlib.import_module('mitsuba')
         mi.set_variant('llvm_ad_rgb')
         dr = importlib.import_module('drjit')
+        dr.set_thread_count(torch.get_num_threads())
         black = mi.Properties()  # before a white sky
         black['bsdf'] = mi.load_dict({'type': 'diffuse', 'reflectance': 0.})
         mesh = mi.Mesh('mesh', vertices.shape[1], len(faces), props=black)

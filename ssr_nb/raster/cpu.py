@@ -33,7 +33,7 @@ def kernel(
 ):
     "Compile; keep the machine code where some folder can be written."
     options = dict(nogil=True, error_model='numpy', fastmath=FAST,
-                   no_cfunc_wrapper=True) | kw
+                   no_cfunc_wrapper=True, _nrt=False) | kw
     jit = functools.partial(numba.njit, **options)
     try: return jit(cache=True)(function)
     except RuntimeError: return jit()(function)  # nowhere to keep it
@@ -100,14 +100,20 @@ class Face(NamedTuple):
     ab: f4; bc: f4; ca: f4; area: f4; flat: f4
 
 @inlined
+def bounded(x):
+    "Coordinates whose squares stay finite."
+    return min(max(x, f4(-1e18)), f4(1e18))
+
+@inlined
 def prepare(v):  # (3, 3) corners -> Face
     "What all pixels of a face share."
-    ax, ay, bx, by = v[0, 0], v[0, 1], v[1, 0], v[1, 1]
-    cx, cy = v[2, 0], v[2, 1]
+    ax, ay, bx = bounded(v[0, 0]), bounded(v[0, 1]), bounded(v[1, 0])
+    by, cx, cy = bounded(v[1, 1]), bounded(v[2, 0]), bounded(v[2, 1])
     abx, aby, bcx, bcy = bx - ax, by - ay, cx - bx, cy - by
     cax, cay = ax - cx, ay - cy
     area = cax*aby - cay*abx
-    flat = abs(area) < f4(1e-10)
+    rounding = f4(2**-22)*(abs(cax*aby) + abs(cay*abx))
+    flat = abs(area) < f4(1e-10) + rounding
     return Face(ax, ay, bx, by, cx, cy, abx, aby, bcx, bcy, cax, cay,
                 ONE/(abx*abx + aby*aby + TINY),
                 ONE/(bcx*bcx + bcy*bcy + TINY),
@@ -269,17 +275,26 @@ def finish_coverage(
 
 # %% ../../nbs/A_cpu.ipynb #42914133
 @inlined
+def gather_plane(plane, top, bottom, left, right, lane):
+    "Copy a box's pixels to a lane, in runs of 8, and zeros behind them."
+    width = right - left
+    for r in range(top, bottom):
+        row, there = plane[r, left:], lane[(r - top)*width:]
+        for start in range(0, width, 8):  # up to 7 too many: the next row's
+            for i in range(start, start + 8): there[i] = row[i]
+    behind = lane[(bottom - top)*width:]
+    for i in range(8): behind[i] = ZERO
+
+@inlined
 def gather_box(planes, count, top, bottom, left, right, h):
     "Copy a box's pixels of some planes to lanes, and zeros behind them."
-    width = right - left
-    for p in range(count):
-        lane = h[p*LANE:]
-        for r in range(top, bottom):
-            row, there = planes[p, r, left:], lane[(r - top)*width:]
-            for start in range(0, width, 8):  # up to 7 too many: the next
-                for i in range(start, start + 8): there[i] = row[i]  # row's
-        behind = lane[(bottom - top)*width:]
-        for i in range(8): behind[i] = ZERO
+    k = 0
+    for r in range(top, bottom):
+        for c in range(left, right):
+            for p in range(count): h[k + p*LANE] = planes[p, r, c]
+            k += 1
+    for i in range(k, (k + 7)//8*8):
+        for p in range(count): h[i + p*LANE] = ZERO
 
 # %% ../../nbs/A_cpu.ipynb #4c565114
 @inlined
@@ -472,7 +487,7 @@ def backward(start, stop, s, faces, colors, other, o, planes, grad,
                     yy, xx, n, frame = band(y, x, y1, x1, columns, o)
                     fragments(n, frame, f, other, o, s)
                     if colors is None:
-                        gather_box(up, 1, y, yy, x, xx, s[UP:])
+                        gather_plane(up[0], y, yy, x, xx, s[UP:])
                     else:
                         gather_box(up, 7, y, yy, x, xx, s[ZMAX:])
                         if f.flat == ZERO and not occluded(n, v, o, s):

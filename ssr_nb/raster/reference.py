@@ -63,8 +63,10 @@ def double_area(
 def is_flat(
     corners: Tensor,  # (..., 3, 2) projected faces
 ) -> Tensor:          # (...) bool
-    "Faces without an inside: seen edge-on, or with corners that meet."
-    return double_area(corners).abs() < AREA
+    "Faces without an inside: edge-on, or with corners that meet."
+    a, b = (corners[..., k, :] - corners[..., 0, :] for k in (1, 2))
+    rounding = (a*b.flip(-1)).abs().sum(-1)*2*torch.finfo(a.dtype).eps
+    return double_area(corners).abs() < AREA + rounding
 
 def barycentric(
     pixels: Tensor,   # (..., 2) pixel centres
@@ -224,9 +226,8 @@ def pixel_in_face(
     x, y = (corners - pixels.unsqueeze(-2)).unbind(-1)
     after, last = (1, 2, 0), (2, 0, 1)
     side = x[..., after]*y[..., last] - y[..., after]*x[..., last]
-    area = double_area(corners)
-    inside = (side*area[..., None].sign() >= 0).all(-1)
-    return inside & (area.abs() >= AREA)
+    area = double_area(corners)[..., None]
+    return (side*area.sign() >= 0).all(-1) & ~is_flat(corners)
 
 # %% ../../nbs/03_soft_silhouettes.ipynb #7ae3ae5a
 def nearest(

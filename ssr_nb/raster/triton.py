@@ -103,15 +103,17 @@ def twice_area(f):
 
 @kernel
 def is_flat(f):
-    "Faces without an inside."
-    return tl.abs(twice_area(f)) < 1e-10
+    "Faces without an inside that float32 could tell."
+    up, down = (f.bx - f.ax)*(f.cy - f.ay), (f.by - f.ay)*(f.cx - f.ax)
+    rounding = 2**-22*(tl.abs(up) + tl.abs(down))
+    return tl.abs(up - down) < 1e-10 + rounding
 
 @kernel
 def visible(f, o, DISTANCE: tl.constexpr, CULL: tl.constexpr):
     "Faces that take part in the image."
     seen = (least(f.az, f.bz, f.cz) >= o.near) & (
         most(f.az, f.bz, f.cz) <= o.far)
-    if DISTANCE != 0: seen = seen & (tl.abs(twice_area(f)) >= 1e-10)
+    if DISTANCE != 0: seen = seen & ~is_flat(f)
     if CULL: seen = seen & (twice_area(f) < 0)
     return seen
 

@@ -12,6 +12,7 @@ from ssr_nb.meshio import save_mesh
 from ssr_nb.shapes import make_shape
 
 
+@pytest.mark.slow
 def test_a_data_set_is_made_checked_and_listed_from_the_shell(tmp_path):
     d = tmp_path/'shapes'
     assert '| plane | plane | train | 2 |' in done(main, 'make', d, '--categories', 'plane', '--count', 4)

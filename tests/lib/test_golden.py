@@ -73,7 +73,10 @@ def same(found, wanted, relative=0., absolute=0.):
     return math.isclose(found, wanted, rel_tol=relative, abs_tol=absolute)
 
 
-@pytest.mark.parametrize('name', CASES)
+SLOW = 'ring', 'joint'   # of several seconds each
+
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=[pytest.mark.slow]*(name in SLOW)) for name in CASES])
 def test_sixty_iterations_are_what_they_were(name, splits):
     found = log_of(with_overrides(TINY, CASES[name]), splits)
     everything = json.loads(FILE.read_text()) if FILE.exists() else {}

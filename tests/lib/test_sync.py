@@ -95,6 +95,7 @@ def test_a_failing_line_is_found_in_its_cell(tmp_path):
     assert claim_place(['import os'], 1, tmp_path) == ''
 
 
+@pytest.mark.slow
 def test_pytest_tells_the_cell_and_the_line_of_a_claim_that_fails(tmp_path):
     cells = ('#| test\ndef broken(x):\n    assert x == 2',
              '#| test one is two\n#| slow\nx = 1\nbroken(x)')

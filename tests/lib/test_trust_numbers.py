@@ -64,6 +64,71 @@ def test_awkward_meshes_are_finite_for_the_interpreted_gpu_kernels_too():
     if not torch.cuda.is_available(): assert finite('triton', 2, size=4) == 2      # with a GPU: chapter B runs them compiled
 
 
+OPTIONS = dict(image_size=24, sigma=1e-3, gamma=1e-2, dist_eps=1e-10)
+
+def soup(count=12, seed=0):
+    "Faces (1, count, 3, 3) over the image, depths in [2, 3]."
+    rand = torch.rand(1, count, 3, 3, generator=torch.Generator().manual_seed(seed))
+    return rand*torch.tensor([2., 2, 1]) + torch.tensor([-1., -1, 2])
+
+def drawn_by(backend, faces):
+    "Image and gradient of the corners, of a fixed random weighing of the pixels."
+    generator = torch.Generator().manual_seed(3)
+    colors, upstream = (torch.rand(s, generator=generator) for s in (faces.shape, (1, 4, 24, 24)))
+    faces = faces.clone().requires_grad_()
+    image = soft_rasterize(faces, colors.to(faces), backend=backend, **OPTIONS)
+    return image.detach(), torch.autograd.grad((image*upstream).sum(), faces)[0]
+
+
+@pytest.mark.parametrize('size', [1e6, 1e15, 1e18, 1e20, 1e25, 1e38])
+def test_coordinates_as_large_as_float32_has_them_give_finite_images_and_gradients(size):
+    for change in (lambda f: f[..., :2].mul_(size), lambda f: f[:, :, 0, :2].mul_(size), lambda f: f[..., :2].add_(size), lambda f: f[..., 2].mul_(size)):
+        faces = soup()
+        change(faces)
+        faces.clamp_(-3e38, 3e38)
+        for backend in 'reference', 'cpu':
+            for t in drawn_by(backend, faces): assert t.isfinite().all(), (backend, size)
+
+
+def kinds():
+    "What lies on the edge between two cases."
+    on_near, sliver, thin, grid = (soup() for _ in range(4))
+    on_near[..., 2] = 1
+    sliver[:, :, 2] = sliver[:, :, 0]*.5 + sliver[:, :, 1]*.5            # flat, but for rounding
+    thin[:, :, 2] = thin[:, :, 0]*.5 + thin[:, :, 1]*.5 + torch.tensor([1e-4, 0, 0])
+    return dict(on_near=on_near, sliver=sliver, thin=thin, grid=(grid*12).round()/12 + torch.tensor([1/24, 1/24, 0]))  # through pixel centres
+
+
+@pytest.mark.parametrize('kind', kinds())
+def test_backends_agree_on_slivers_on_edges_through_pixels_and_on_the_near_plane(kind):
+    faces = kinds()[kind]
+    (wanted, exact), *others = (drawn_by(b, f) for b, f in (('reference', faces.double()), ('reference', faces), ('cpu', faces)))
+    for image, slope in others:
+        assert (image - wanted).abs().max() < (3e-4 if kind == 'thin' else 2e-5)   # rounding is a share of the width
+        # where two edges are equally near the slope of one is passed to its two corners: which one is a matter of rounding,
+        # and only the slope of the whole face is the same
+        whole, right = slope[..., :2].sum(2), exact[..., :2].sum(2)
+        if kind != 'grid': assert (whole - right).abs().max() < 1e-3*exact.abs().max(), kind
+        if kind == 'on_near': assert (slope - exact).abs().max() < 1e-4*exact.abs().max()
+
+
+def test_where_two_edges_are_equally_near_each_backend_gives_a_one_sided_derivative():
+    corner = torch.tensor([[[[-.5, -.5, 2], [.5, -.5, 2], [-.5, .5, 2]]]])
+    corner[..., :2] += .25                                               # the only pixel, (0, 0), is as far from two edges
+    options = dict(image_size=1, sigma=1., dist_eps=1e-10)
+    def cover(faces, backend='reference'): return soft_silhouette(faces, backend=backend, **options).sum()
+    for k in range(2):
+        step = torch.zeros_like(corner, dtype=torch.float64)
+        step[0, 0, 0, k] = 1e-6
+        middle = cover(corner.double())
+        sides = sorted(float(s*(cover(corner.double() + s*step) - middle)/1e-6) for s in (1, -1))
+        assert sides[1] - sides[0] > .01                                 # there is no derivative
+        for backend in 'reference', 'cpu':
+            faces = corner.clone().requires_grad_()
+            slope = torch.autograd.grad(cover(faces, backend), faces)[0][0, 0, 0, k]
+            assert sides[0] - 1e-4 < slope < sides[1] + 1e-4, (backend, k, slope, sides)
+
+
 SCALE = '''
 import json, os, sys, threading, time
 import torch
