@@ -3,7 +3,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -101,8 +101,8 @@ def render_image(
 
     from ..render import SoftRenderer, render_views
     view = torch.tensor([[o.distance, o.elevation, o.azimuth]])
-    camera = dict(half_angle=o.half_angle, near=o.near, target=o.target,
-                  roll=-o.roll)   # for the mirror image
+    camera: dict[str, Any] = dict(half_angle=o.half_angle, near=o.near,
+                                  target=o.target, roll=-o.roll)  # mirrored
     if o.soft:
         far = 2*(o.distance + float(mesh.vertices.norm(dim=1).max()))
         renderer = SoftRenderer(o.size, sigma=o.sigma, gamma=o.gamma,
