@@ -43,17 +43,20 @@ def viewpoint_ring(
 
 # %% ../nbs/02_cameras.ipynb #22a8e253
 def camera_axes(
-    eye: Tensor,   # (..., 3) not the origin
-    azimuth=0.,    # (...) or a number, degrees; needed at the poles only
-) -> Tensor:       # (..., 3, 3) rows: right, up, into the scene
+    eye: Tensor,           # (..., 3) not the target
+    azimuth=0.,            # (...) or a number, degrees; needed at the poles only
+    target=None,           # (..., 3) or 3 numbers, in the middle; None: origin
+    up=(0., 1., 0.),       # 3 numbers, what is up in the image
+) -> Tensor:               # (..., 3, 3) rows: right, up, into the scene
     "The rotation from world to camera."
+    if target is not None: eye = eye - torch.as_tensor(target).to(eye)
     z = F.normalize(-eye, dim=-1)
-    east, north = z[..., 2], -z[..., 0]  # up × z is (east, 0, north)
-    pole = east.square() + north.square() < 1e-12
-    a = torch.deg2rad(torch.as_tensor(azimuth)).to(eye)
-    flat = [torch.where(pole, a.cos(), east), 0*east,
-            torch.where(pole, a.sin(), north)]
-    x = F.normalize(torch.stack(flat, -1), dim=-1)
+    (a, b, c), (u, v, w) = up, z.unbind(-1)
+    x = torch.stack([b*w - c*v, c*u - a*w, a*v - b*u], -1)   # up × z
+    pole = x.square().sum(-1, keepdim=True) < 1e-12*(a*a + b*b + c*c)
+    angle = torch.deg2rad(torch.as_tensor(azimuth)).to(eye).expand(z.shape[:-1])
+    level = torch.stack([angle.cos(), 0*angle, angle.sin()], -1)
+    x = F.normalize(torch.where(pole, level, x), dim=-1)
     return torch.stack([x, torch.linalg.cross(z, x), z], -2)
 
 # %% ../nbs/02_cameras.ipynb #64aaca2a
@@ -67,12 +70,20 @@ def matmul_fp32(
 
 # %% ../nbs/02_cameras.ipynb #94ec1ced
 def look_at(
-    vertices: Tensor,  # (..., V, 3) world
-    eye: Tensor,       # (..., 3) where the camera stands
-    azimuth=0.,        # (...) or a number, degrees; needed at the poles only
-) -> Tensor:           # (..., V, 3) camera: right, up, depth
-    "Points as a camera at `eye` that looks at the origin has them."
-    return matmul_fp32(vertices - eye.unsqueeze(-2), camera_axes(eye, azimuth))
+    vertices: Tensor,   # (..., V, 3) world
+    eye: Tensor,        # (..., 3) where the camera stands
+    azimuth=0.,         # (...) or a number, degrees; needed at the poles only
+    target=None,        # (..., 3) or 3 numbers, in the middle; None: origin
+    up=(0., 1., 0.),    # 3 numbers, what is up in the image
+    roll: float = 0.,   # degrees that the image is rotated counter-clockwise
+) -> Tensor:            # (..., V, 3) camera: right, up, depth
+    "Points as a camera at `eye` that looks at `target` has them."
+    axes = camera_axes(eye, azimuth, target, up)
+    if roll:
+        c, s = math.cos(math.radians(roll)), math.sin(math.radians(roll))
+        x, y, z = axes.unbind(-2)
+        axes = torch.stack([c*x - s*y, s*x + c*y, z], -2)
+    return matmul_fp32(vertices - eye.unsqueeze(-2), axes)
 
 # %% ../nbs/02_cameras.ipynb #c906a4a4
 def perspective(
@@ -87,6 +98,36 @@ def perspective(
     reach = torch.where(z.abs() < 1e-6, torch.full_like(z, 1e-6), z)
     reach = reach*math.tan(math.radians(half_angle))
     return torch.stack([x/reach, y/reach, z], -1)
+
+# %% ../nbs/02_cameras.ipynb #f7ddc7c3
+def clip_near(
+    depth: Tensor,  # (..., F, 3) of the corners of faces
+    near: float,    # depth of the plane
+) -> Tensor:        # (..., 2F, 3, 3) new corners as weights of the old; 0: none
+    "What a plane of constant depth leaves of faces: pieces F, then F more."
+    inside = depth >= near
+    count = inside.sum(-1, keepdim=True)
+    odd = (inside == (count == 1)).int().argmax(-1)  # one side has it alone
+    order = (odd[..., None] + torch.arange(3, device=depth.device)) % 3
+    o, p, q = F.one_hot(order, 3).to(depth).unbind(-2)
+    zo, zp, zq = depth.gather(-1, order).split(1, -1)
+    one, two, all3 = (count == n for n in (1, 2, 3))
+    safe = lambda z: torch.where(one | two, z - zo, 1.)
+    op = o + (near - zo)/safe(zp)*(p - o)
+    oq = o + (near - zo)/safe(zq)*(q - o)
+    piece = lambda *corners: torch.stack(corners, -2)
+    choose = lambda where, a, b: torch.where(where[..., None], a, b)
+    none = depth.new_zeros(3, 3)
+    first = choose(one, piece(o, op, oq), choose(
+        two, piece(op, p, q), choose(all3, piece(o, p, q), none)))
+    return torch.cat([first, choose(two, piece(op, q, oq), none)], -3)
+
+def mix_corners(
+    weights: Tensor,  # (..., 2F, 3, 3) of clip_near
+    values: Tensor,   # (..., F, 3, C) at the corners of faces
+) -> Tensor:          # (..., 2F, 3, C) at the corners of the pieces
+    "Carry values over from faces to their pieces."
+    return matmul_fp32(weights, torch.cat([values, values], -3).mT)
 
 # %% ../nbs/02_cameras.ipynb #7c10047b
 def orthographic(
@@ -120,22 +161,59 @@ def check_viewpoints(
     raise InputError('viewpoints: expected distance > 0, elevation ° and '
                      f'azimuth °, all finite, found ({row})')
 
+# %% ../nbs/02_cameras.ipynb #57f85a8c
+def camera_space(
+    vertices: Tensor,     # (..., V, 3) world
+    viewpoints: Tensor,   # (..., 3) distance, elevation °, azimuth °
+    target=None,          # 3 numbers, what the viewpoints go around; None: origin
+    roll: float = 0.,     # degrees that the image is rotated counter-clockwise
+) -> Tensor:              # (..., V, 3) camera: right, up, depth
+    "World to camera: eye, look_at. InputError for bad input."
+    check_floats('vertices', vertices, ..., 'V', 3)
+    check_viewpoints(viewpoints)
+    check_batch('viewpoints', viewpoints, viewpoints.shape[:-1],
+                vertices.shape[:-2], 'vertices')
+    eye, azimuth = eye_from_angles(*viewpoints.unbind(-1)), viewpoints[..., 2]
+    if target is not None: eye = eye + torch.as_tensor(target).to(eye)
+    return look_at(vertices, eye, azimuth, target, roll=roll)
+
 # %% ../nbs/02_cameras.ipynb #4b027c11
 def project(
     vertices: Tensor,         # (..., V, 3) world
     viewpoints: Tensor,       # (..., 3) distance, elevation °, azimuth °
     half_angle: float = 15.,  # degrees
     half_width: float | None = None,  # given: parallel rays, that far aside
+    target=None,              # as in camera_space
+    roll: float = 0.,         # as in camera_space
 ) -> Tensor:                  # (..., V, 3) NDC x right, y up; depth
-    "World to image: eye, look_at, perspective. InputError for bad input."
-    check_floats('vertices', vertices, ..., 'V', 3)
-    check_viewpoints(viewpoints)
-    check_batch('viewpoints', viewpoints, viewpoints.shape[:-1],
-                vertices.shape[:-2], 'vertices')
-    eye, azimuth = eye_from_angles(*viewpoints.unbind(-1)), viewpoints[..., 2]
-    seen = look_at(vertices, eye, azimuth)
+    "World to image: camera_space, perspective. InputError for bad input."
+    seen = camera_space(vertices, viewpoints, target, roll)
     if half_width is not None: return orthographic(seen, half_width)
     return perspective(seen, half_angle)
+
+# %% ../nbs/02_cameras.ipynb #7a4f8f4e
+def matrix_space(
+    vertices: Tensor,  # (..., V, 3) world
+    matrix: Tensor,    # (..., 3, 4) world to pixels: K[R|t]
+) -> Tensor:           # (..., V, 3) uw, vw and the depth w
+    "Homogeneous pixels, before the division. InputError for bad input."
+    check_floats('vertices', vertices, ..., 'V', 3)
+    check_floats('matrix', matrix, ..., 3, 4)
+    check_batch('matrix', matrix, matrix.shape[:-2], vertices.shape[:-2],
+                'vertices')
+    return matmul_fp32(vertices, matrix[..., :3]) + matrix[..., None, :, 3]
+
+def matrix_ndc(
+    points: Tensor,    # (..., 3) uw, vw, w
+    image_size = 64,   # pixels that K speaks of: one side, or (height, width)
+) -> Tensor:           # (..., 3) NDC x right, y up; depth
+    "Divide, and measure from the middle of the image instead of its corner."
+    height, width = image_hw(image_size)
+    u, v, depth = points.unbind(-1)
+    safe = depth.masked_fill(depth.abs() < 1e-6, 1e-6)
+    x, y = 2*u/safe - width, height - 2*v/safe
+    side = max(height, width)
+    return torch.stack([x/side, y/side, depth], -1)
 
 # %% ../nbs/02_cameras.ipynb #623e0942
 def project_matrix(
@@ -144,18 +222,7 @@ def project_matrix(
     image_size = 64,   # pixels that K speaks of: one side, or (height, width)
 ) -> Tensor:           # (..., V, 3) NDC x right, y up; depth
     "Project by a full matrix, v down (NMR). InputError for bad input."
-    check_floats('vertices', vertices, ..., 'V', 3)
-    check_floats('matrix', matrix, ..., 3, 4)
-    check_batch('matrix', matrix, matrix.shape[:-2], vertices.shape[:-2],
-                'vertices')
-    height, width = image_hw(image_size)
-    points = matmul_fp32(vertices, matrix[..., :3])
-    points = points + matrix[..., None, :, 3]
-    u, v, depth = points.unbind(-1)
-    safe = depth.masked_fill(depth.abs() < 1e-6, 1e-6)
-    x, y = 2*u/safe - width, height - 2*v/safe
-    side = max(height, width)
-    return torch.stack([x/side, y/side, depth], -1)
+    return matrix_ndc(matrix_space(vertices, matrix), image_size)
 
 # %% ../nbs/02_cameras.ipynb #1e433370
 def matrix_eye(

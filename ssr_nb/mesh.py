@@ -207,12 +207,19 @@ def icosphere(
 # %% ../nbs/01_meshes.ipynb #d07658ad
 def normalize(
     mesh: Mesh,         # any size, anywhere
-    size: float = .95,  # longest side of the result
-) -> Mesh:              # centred at the origin
-    "Centre and scale a mesh. InputError when it has no extent."
+    size: float = .95,  # longest side of the result, where a sphere allows it
+) -> Mesh:              # bounding box centred at the origin
+    """Centre and scale a mesh. InputError when it has no extent.
+
+    The longest side becomes `size`, or less: no vertex is farther than
+    .685/.95 of it from the origin. With .95 the camera of the data sets then
+    sees the whole mesh from every side, and a border of one of 64 pixels
+    stays free (the largest sphere that it sees has radius .707)."""
     used = mesh.vertices.double()[mesh.faces.unique()]
     low, high = used.amin(0), used.amax(0)
     extent = (high - low).amax()
     if extent <= 0: raise InputError('vertices: all in one point')
-    moved = (mesh.vertices.double() - (low + high)/2)*(size/extent)
-    return replace(mesh, vertices=moved.float())
+    middle = (low + high)/2
+    reach = (used - middle).norm(dim=1).amax()
+    scale = size/torch.maximum(extent, reach*.95/.685)
+    return replace(mesh, vertices=((mesh.vertices - middle)*scale).float())

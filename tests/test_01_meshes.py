@@ -174,4 +174,18 @@ def test_the_longest_side_becomes_0_95_and_the_middle_the_origin():
     points = torch.tensor([[10., 0, 5], [14, 2, 5], [14, 0, 5], [1e6, 0, 0]])
     small = normalize(Mesh(points, torch.tensor([[0, 1, 2]])))
     assert_close(small.vertices[:3], torch.tensor([[-.475, -.2375, 0], [.475, .2375, 0], [.475, -.2375, 0]]))
+    assert_close(normalize(small, 1.9).vertices[:3], 2*small.vertices[:3])
     assert 'one point' in complaint(normalize, Mesh(points*0, torch.tensor([[0, 1, 2]])))
+
+
+# %% nbs/01_meshes.ipynb #a9d1a07e
+def test_after_normalize_the_border_of_an_image_of_the_ring_cuts_nothing():
+    from ssr_nb.camera import viewpoint_ring
+    from ssr_nb.render import render_views
+    cube = torch.cartesian_prod(*[torch.tensor([0., 1])]*3)
+    faces = torch.tensor([[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]])
+    for sides in [1, 1, 1], [1, 1, .2], [.6, 1, 1]:
+        small = normalize(Mesh(cube*torch.tensor(sides), faces))
+        assert small.vertices.norm(dim=1).max() <= .6851
+        alpha = render_views(small, viewpoint_ring())[:, 3]
+        assert (alpha[:, [0, -1]] == 0).all() and (alpha[:, :, [0, -1]] == 0).all() and (alpha > 0).flatten(1).any(1).all()

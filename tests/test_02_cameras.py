@@ -107,6 +107,39 @@ def test_points_beside_and_behind_the_eye_stay_finite_and_the_gradient_is_that_o
     assert torch.autograd.gradcheck(perspective, points)
 
 
+# %% nbs/02_cameras.ipynb #94654ffe
+def test_a_triangle_with_one_corner_in_front_keeps_a_triangle_and_with_two_a_quadrilateral():
+    from ssr_nb.camera import clip_near, mix_corners
+    corners = torch.tensor([[[0., 0, 2], [2, 0, 0], [0, 2, 0]],    # one corner in front of z = 1
+                            [[0, 0, 0], [2, 0, 2], [0, 2, 2]],     # two
+                            [[0, 0, 2], [2, 0, 3], [0, 2, 1]],     # all
+                            [[0, 0, 0], [2, 0, -3], [0, 2, .5]]])  # none
+    weights = clip_near(corners[..., 2], 1.)
+    pieces = mix_corners(weights, corners)
+    assert_close(pieces[0], torch.tensor([[0., 0, 2], [1, 0, 1], [0, 1, 1]]))
+    assert_close(pieces[[1, 5]], torch.tensor([[[1., 0, 1], [2, 0, 2], [0, 2, 2]], [[1, 0, 1], [0, 2, 2], [0, 1, 1]]]))
+    assert_close(pieces[2], corners[2])
+    assert (weights[[3, 4, 6, 7]] == 0).all()
+
+
+# %% nbs/02_cameras.ipynb #6a15d32d
+def test_clipped_pieces_keep_the_area_in_front_and_the_winding_and_have_the_right_gradient():
+    from ssr_nb.camera import clip_near, mix_corners
+    faces = random_eyes(200, 3)
+    weights = clip_near(faces[..., 2], .1)
+    pieces = mix_corners(weights, faces)
+    kept = (weights != 0).flatten(1).any(1)
+    assert (pieces[kept][..., 2] >= .1 - 1e-9).all() and 100 < kept.sum() < 300
+    area = lambda f: torch.linalg.cross(f[:, 1] - f[:, 0], f[:, 2] - f[:, 0])
+    whole, parts = area(faces), area(pieces).view(2, -1, 3)
+    assert ((parts*whole).sum(-1) >= -1e-12).all()                       # none is turned over
+    mixed = -torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)).double().log()
+    points = torch.einsum('nk,fkc->fnc', mixed/mixed.sum(1, keepdim=True), faces)   # spread evenly over each face
+    share = (points[..., 2] >= .1).double().mean(1)
+    assert_close(parts.norm(dim=-1).sum(0)/whole.norm(dim=1), share, atol=.05, rtol=0)
+    assert torch.autograd.gradcheck(lambda f: mix_corners(clip_near(f[..., 2], .1), f), faces[:9].clone().requires_grad_())
+
+
 # %% nbs/02_cameras.ipynb #20c09e71
 def test_parallel_rays_shrink_nothing():
     points = torch.tensor([[.3, -.4, 2.], [.3, -.4, 20.]])
@@ -132,6 +165,20 @@ def test_at_the_poles_the_camera_is_finite_and_the_azimuth_still_turns_the_image
     for azimuth in 0., 40., 130.:
         images = [soft_silhouette(project(shape, torch.tensor([2.732, e, azimuth]))[mesh.faces][None]) > .5 for e in (90., 89.9)]
         assert (images[0] & images[1]).sum()/(images[0] | images[1]).sum() > .9
+
+
+# %% nbs/02_cameras.ipynb #8d54a25e
+def test_target_moves_the_image_s_middle_and_roll_and_up_rotate_it():
+    points, view = random_eyes(9)*.2, torch.tensor([2.732, 30., -50.]).double()
+    there = [.3, -.2, .1]
+    moved = points + torch.tensor(there).double()
+    assert_close(project(moved, view, target=there), project(points, view))
+    x, y, depth = project(points, view).unbind(-1)
+    assert_close(project(points, view, roll=90.), torch.stack([-y, x, depth], -1))     # counter-clockwise
+    eye = eye_from_angles(*view)
+    assert_close(look_at(points, eye, up=(0., -2., 0.)), look_at(points, eye, roll=180.))
+    x, y, _ = look_at(torch.tensor([[1., 0, 0]]).double(), eye, up=(1., 0., 0.))[0]
+    assert x.abs() < 1e-9 and y > .1                                                   # the world's x is up
 
 
 # %% nbs/02_cameras.ipynb #e11c738a

@@ -24,7 +24,7 @@ __all__: list[str] = []
 
 @dataclass(frozen=True)
 class Predict:
-    """Make a mesh of one image.
+    """Make a mesh of one photograph; the mesh is not mirrored.
 
     For example
       ssr_predict runs/plane_ssr_2_0 photo.png -o plane.obj
@@ -39,6 +39,8 @@ class Predict:
     # cut a square around the object first, for it to be as large in the
     # image as those in training; without it, the image as it is
     frame: Flag = False
+    # the image is one of a data set, whose camera shows mirror images
+    mirrored: Flag = False
 
 
 @command('ssr_predict')
@@ -51,10 +53,15 @@ def main(
     check_file(o.image)
     if o.mask: check_file(o.mask, '--mask')
     check_out(o.out)
+    from ..data import load_image
     from ..meshio import save_mesh
     from ..reconstruct import Reconstructor
-    try: mesh = Reconstructor.load(o.run).predict(o.image, o.mask, o.frame)
+    model = Reconstructor.load(o.run)
+    size = model.architecture['image_size']
+    try: pixels = load_image(o.image, o.mask, size, o.frame)
     except InputError as error: raise InputError(with_mask_option(error)) from None
+    # networks know the images of a left-handed camera: the mirror images
+    mesh = model.predict(pixels if o.mirrored else pixels.flip(-1))
     save_mesh(mesh, o.out)
     say(f'{o.out}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces')
 

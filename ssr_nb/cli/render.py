@@ -1,8 +1,9 @@
 "ssr_render: an image of one mesh."
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -21,7 +22,8 @@ __all__: list[str] = []
 class Render:
     """Render a mesh from a viewpoint: by default its front, from above.
 
-    For example
+    The image shows what an eye would see. (Images of data sets are mirrored:
+    their camera is left-handed.) For example
       ssr_render chair.obj -o front.png
       ssr_render chair.obj --azimuth 150 --elevation 20 -o view.png
     """
@@ -35,8 +37,14 @@ class Render:
     distance: float = 2.732      # of the eye from the origin
     # of the camera, degrees: half its field of view
     half_angle: float = 15.
+    # three numbers, what the eye goes around and looks at
+    target: tuple[float, float, float] = (0., 0., 0.)
+    # degrees that the image is rotated counter-clockwise
+    roll: float = 0.
+    near: float = .01            # faces nearer to the eye are cut off there
     size: int = 256              # of the image, pixels
-    # scale into the unit cube; auto: where it does not lie in it
+    # centre and scale the mesh for its bounding sphere to fill the image; auto:
+    # where it is less than half as large as that, or would be cut
     fit: Literal['auto', 'always', 'never'] = 'auto'
     soft: Flag = False           # render with the soft rasterizer
     sigma: float = 1e-5          # softness of edges, with --soft
@@ -48,11 +56,15 @@ def check_view(o: Render):
     for name, low, high in (('distance', 1e-3, 1e6), ('half_angle', .1, 89.),
                             ('elevation', -90., 90.), ('size', 1, 4096),
                             ('sigma', 1e-12, 1e3), ('gamma', 1e-12, 1e3),
-                            ('azimuth', -1e6, 1e6)):
+                            ('azimuth', -1e6, 1e6), ('roll', -1e6, 1e6),
+                            ('near', 1e-4, 1e6)):
         if not low <= (value := getattr(o, name)) <= high:
             flag = name.replace('_', '-')
             raise InputError(f'--{flag}: expected a number from {low:g} to '
                              f'{high:g}, found {value:g}')
+    if not all(abs(value) <= 1e6 for value in o.target):
+        raise InputError('--target: expected three numbers from -1e+06 to '
+                         f'1e+06, found {o.target}')
     if o.out.suffix.lower() != '.png':
         raise InputError(f'--out: {o.out}: images are written as .png')
     check_file(o.mesh)
@@ -61,34 +73,47 @@ def check_view(o: Render):
 
 def fit_mesh(
     mesh: 'Mesh',
-    fit: str,      # auto, always or never
+    o: Render,
 ) -> 'Mesh':
-    "Scale a mesh into the unit cube if it is asked for or needed."
-    from ..mesh import normalize
-    outside = mesh.vertices.abs().max() > .5
-    if fit == 'never' or (fit == 'auto' and not outside): return mesh
-    if fit == 'auto': say('scaled into the unit cube (see --fit)')
-    return normalize(mesh)
+    "Make a mesh's bounding sphere fill the image if it is asked for or needed."
+    from dataclasses import replace
+    if o.fit == 'never': return mesh
+    frame = .99*o.distance*math.sin(math.radians(o.half_angle))
+    points = mesh.vertices.double()
+    used = points[mesh.faces.unique()]
+    target = points.new_tensor(o.target)
+    middle = (used.amin(0) + used.amax(0))/2
+    radius = (used - middle).norm(dim=1).max()
+    if radius == 0: raise InputError(f'{o.mesh}: all in one point')
+    whole = (used - target).norm(dim=1).max() <= frame
+    if o.fit == 'auto' and whole and radius >= frame/2: return mesh
+    if o.fit == 'auto': say('centred and scaled to fill the image (see --fit)')
+    fitted = (points - middle)*(frame/radius) + target
+    return replace(mesh, vertices=fitted.float())
 
 
 def render_image(
     mesh: 'Mesh',
     o: Render,
 ) -> 'np.ndarray':   # (4, S, S) uint8
-    "The image that the options ask for."
-    import numpy as np
+    "The image that the options ask for, as an eye sees it."
     import torch
 
     from ..render import SoftRenderer, render_views
     view = torch.tensor([[o.distance, o.elevation, o.azimuth]])
-    if not o.soft: return np.asarray(render_views(
-        mesh, view, o.size, half_angle=o.half_angle))[0]
-    renderer = SoftRenderer(o.size, sigma=o.sigma, gamma=o.gamma,
-                            half_angle=o.half_angle)
-    colors = mesh.vertex_colors
-    rendered = renderer(mesh.vertices[None], mesh.faces, view,
-                        None if colors is None else colors[None])[0]
-    return (255*rendered).round().byte().numpy()
+    camera: dict[str, Any] = dict(half_angle=o.half_angle, near=o.near,
+                                  target=o.target, roll=-o.roll)  # mirrored
+    if o.soft:
+        far = 2*(o.distance + float(mesh.vertices.norm(dim=1).max()))
+        renderer = SoftRenderer(o.size, sigma=o.sigma, gamma=o.gamma,
+                                far=max(100., far), **camera)
+        colors = mesh.vertex_colors
+        rendered = renderer(mesh.vertices[None], mesh.faces, view,
+                            None if colors is None else colors[None])[0]
+        pixels = (255*rendered).round().byte()
+    else: pixels = render_views(mesh, view, o.size, **camera)[0]
+    if not pixels[3].any(): say('nothing of the mesh is in the image')
+    return pixels.flip(-1).numpy()   # the camera is left-handed, an eye is not
 
 
 @command('ssr_render')
@@ -100,7 +125,7 @@ def main(
     check_view(o)
     from ..display import png_bytes, straight_alpha
     from ..meshio import load_mesh
-    mesh = fit_mesh(load_mesh(o.mesh), o.fit)
+    mesh = fit_mesh(load_mesh(o.mesh), o)
     image = png_bytes(straight_alpha(render_image(mesh, o)))
     with atomic_write(o.out) as temporary: Path(temporary).write_bytes(image)
     say(f'{o.out}: {o.size} × {o.size} pixels')

@@ -120,7 +120,12 @@ def soft_silhouette(
     alpha: str = 'prod',         # or 'sum', 'hard'
     cull_backfaces: bool = False,# leave faces out that look away
 ) -> Tensor:                     # (B, H, W) coverage in [0, 1]
-    "Differentiable silhouettes. InputError names a wrong argument."
+    """Differentiable silhouettes. InputError names a wrong argument.
+
+    `torch.compile(…, fullgraph=True)` takes it on a GPU, where it is a custom
+    operator, and with backend='reference'. On a CPU 'auto' calls machine code
+    by Numba, which the compiler cannot look into: the graph breaks there, and
+    fullgraph=True is refused. Compiled code does not look for NaN and Inf."""
     options = RasterOptions(
         image_size, sigma, dist_eps=dist_eps, near=near, far=far,
         distance=distance, alpha=alpha, cull_backfaces=cull_backfaces)

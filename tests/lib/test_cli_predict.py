@@ -1,10 +1,18 @@
 "ssr_predict: one image in, one mesh out."
+from pathlib import Path
+
 import numpy as np
+import torch
 from commands import answers_without_torch, done, refused, write_model
 from PIL import Image
 
+from ssr_nb.camera import viewpoint_ring
+from ssr_nb.cli import render
 from ssr_nb.cli.predict import main
-from ssr_nb.meshio import load_mesh
+from ssr_nb.mesh import Mesh, normalize
+from ssr_nb.meshio import load_mesh, save_mesh
+from ssr_nb.reconstruct import Reconstructor
+from ssr_nb.render import SoftRenderer, render_views
 
 
 def test_prediction_refuses_images_that_it_cannot_use_and_leaves_nothing_behind(tmp_path):
@@ -49,3 +57,39 @@ def test_a_small_object_in_a_corner_is_framed_where_it_is_asked_for(tmp_path):
 
     whole = vertices('whole', '--frame')
     assert vertices('corner', '--frame').equal(whole) and not vertices('corner').equal(whole)
+
+
+def letter(*hand):
+    "A flat F that reads F from +z, or in a mirror for hand = -1."
+    bars = [(0, 0, .5, 3), (.5, 2.5, 2, 3), (.5, 1.2, 1.5, 1.7)]
+    corners = torch.tensor([[(a, b, 0), (c, b, 0), (c, d, 0), (a, d, 0)] for a, b, c, d in bars]).float().flatten(0, 1)
+    faces = torch.tensor([[4*k + i for i in f] for k in range(3) for f in ((0, 1, 2), (0, 2, 3))])
+    return normalize(Mesh(corners*torch.tensor([*hand, 1., 1.][:3]), faces))
+
+
+def test_a_photograph_of_the_letter_f_becomes_a_mesh_that_reads_f(tmp_path):
+    "A network that was taught, by the data sets' camera, the letter and its mirror image."
+    torch.manual_seed(0)
+    model, views = Reconstructor(1, 64, 4, 32, 16, batch_norm=False), viewpoint_ring()[[10, 12, 14]]
+    letters = [letter(hand, 1., 1.) for hand in (1., -1.)]
+    images = torch.stack([render_views(m, views[1])[0] for m in letters]).float()/255
+    masks = torch.stack([render_views(m, views)[:, 3] for m in letters]).float()/255
+    adam, renderer = torch.optim.Adam(model.parameters(), 2e-3), SoftRenderer(64, sigma=1e-3, dist_eps=1e-10)
+    for _ in range(150):
+        seen = renderer.silhouettes(model(images).repeat_interleave(3, 0), model.faces, views.repeat(2, 1))
+        loss = (seen - masks.flatten(0, 1)).square().mean()
+        adam.zero_grad(); loss.backward(); adam.step()
+    Path(tmp_path/'run').mkdir(); model.save(tmp_path/'run'/'reconstructor.safetensors')
+
+    def picture(mesh, name):
+        save_mesh(mesh, tmp_path/f'{name}.obj')
+        done(render.main, tmp_path/f'{name}.obj', '--size', 64, '--fit', 'never', '-o', tmp_path/f'{name}.png')
+        return np.asarray(Image.open(tmp_path/f'{name}.png'))[..., 3] > 127
+
+    photo, overlap = picture(letters[0], 'photo'), {}
+    for name, words in dict(photograph=[], mirrored=['--mirrored']).items():
+        done(main, tmp_path/'run', tmp_path/'photo.png', '-o', tmp_path/'mesh.obj', *words)
+        seen = picture(load_mesh(tmp_path/'mesh.obj'), name)
+        overlap[name] = [(seen & p).sum()/(seen | p).sum() for p in (photo, photo[:, ::-1])]
+    assert overlap['photograph'][0] > overlap['photograph'][1] + .1, overlap
+    assert overlap['mirrored'][1] > overlap['mirrored'][0] + .1, overlap

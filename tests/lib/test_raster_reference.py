@@ -2,11 +2,12 @@
 import math
 from functools import partial
 
+import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from torch.testing import assert_close
 
-from ssr_nb.raster import soft_rasterize
+from ssr_nb.raster import soft_rasterize, soft_silhouette
 from ssr_nb.raster.options import RasterOptions
 
 from ssr_nb.raster.reference import (
@@ -191,3 +192,13 @@ def test_the_nearest_face_is_the_one_that_a_loop_over_pixels_finds():
             if (b > 0).all() and z < best: best, found, color = z, j, b @ colors[j]
         assert face.flatten()[i] == found
         assert_close(shown.flatten(0, 1)[i], color, atol=1e-4, rtol=0)
+
+
+def test_a_compiled_silhouette_is_one_graph_with_the_reference_and_says_so_where_not():
+    faces = random_faces(2, 3).requires_grad_()
+    loss = lambda backend: lambda f: soft_silhouette(f*1., image_size=8, sigma=1e-2, backend=backend).square().mean()
+    compiled = torch.compile(loss('reference'), fullgraph=True, backend='aot_eager')
+    values, slopes = zip(*((v, torch.autograd.grad(v, faces)[0]) for v in (loss('reference')(faces), compiled(faces))))
+    assert_close(*values, atol=1e-6, rtol=0); assert_close(*slopes, atol=1e-6, rtol=0)
+    with pytest.raises(torch._dynamo.exc.Unsupported): torch.compile(loss('cpu'), fullgraph=True, backend='aot_eager')(faces)
+    assert 'fullgraph=True is refused' in soft_silhouette.__doc__

@@ -448,3 +448,95 @@ def test_padded_meshes_look_as_they_do_alone_and_padding_has_no_gradient():
             assert_close(grad[i, :count], expected[0], atol=1e-4*expected.abs().max().item(), rtol=0)
             assert (grad[i, count:] == 0).all()
     with pytest.raises(InputError, match='meshes'): pad_meshes([])
+
+
+def floor():
+    "A floor that passes under the camera, and the viewpoint."
+    vertices = torch.tensor([[-5., -.3, -5], [5, -.3, -5], [5, -.3, 5], [-5, -.3, 5]])
+    return vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]), torch.tensor([[2.732, 10., 0.]])
+
+
+def ground(size, near):
+    "Where rays through pixels meet the floor, (S, S, 3), and do they?"
+    axes, eye, tangent = camera_axes(eye_from_angles(2.732, 10., 0.)), eye_from_angles(2.732, 10., 0.), math.tan(math.radians(15))
+    grid = (2*torch.arange(size) + 1 - size)/size*tangent
+    rays = torch.stack([grid.expand(size, size), -grid[:, None].expand(size, size), torch.ones(size, size)], -1) @ axes
+    depth = (-.3 - eye[1])/rays[..., 1]
+    points = eye + depth[..., None]*rays
+    return points, (depth > near) & (points[..., [0, 2]].abs() < 5).all(-1), depth
+
+
+@pytest.mark.parametrize('backend', ['cpu', 'reference'])
+@pytest.mark.parametrize('near', [.01, 3.])
+def test_faces_that_cross_the_near_plane_are_cut_there_as_rays_say(near, backend):
+    vertices, faces, view = floor()
+    points, hit, depth = ground(64, near)
+    renderer = SoftRenderer(64, near=near, sigma=1e-6, backend=backend)
+    alpha = renderer.silhouettes(vertices, faces, view)[0]
+    assert ((alpha > .5) != hit).sum() < 70 and abs(float(alpha.sum() - hit.sum())) < 20   # the rest: on its rim
+    left_out = SoftRenderer(64, near=near, sigma=1e-6, backend=backend, clip=False).silhouettes(vertices, faces, view)
+    assert left_out.sum() == 0
+    seen = render_buffers(vertices, faces, view, 64, near=near, backend=backend)
+    both = (seen.face_ids[0] >= 0) & hit
+    assert both.sum() > .98*hit.sum() and set(seen.face_ids.unique().tolist()) == {-1, 0, 1}
+    assert_close(seen.depth[0][both], depth[both], atol=2e-3, rtol=0)
+    assert_close(seen.normals[0][both], torch.tensor([0., 1, 0]).expand(int(both.sum()), 3))
+
+
+def test_colours_and_textures_of_a_cut_face_stay_where_they_were():
+    vertices, faces, view = floor()
+    points, hit, _ = ground(32, .01)
+    uvs = (vertices[:, [0, 2]] + 5)/10
+    colors = torch.cat([uvs, torch.zeros(4, 1)], 1)
+    ramp = torch.stack([*torch.meshgrid(torch.linspace(1, 0, 200), torch.linspace(0, 1, 200), indexing='ij')][::-1] + [torch.zeros(200, 200)], -1)
+    expected = torch.cat([(points[..., [0, 2]] + 5)/10, torch.zeros(32, 32, 1)], -1)
+    mesh, image = Mesh(vertices, faces, colors), Mesh(vertices, faces, uvs=uvs, face_uvs=faces, texture=ramp)
+    pictures = [render_views(m, view, 32, 1, Light(1, 0))[0]/255 for m in (mesh, image)]
+    pictures += [SoftRenderer(32, near=.01, sigma=1e-7, light=Light(1, 0)).textured(vertices, faces, view, ramp, uvs, faces)[0]]
+    for picture in pictures:
+        inside = hit & (picture[3] > .99)
+        assert inside.sum() > .95*hit.sum()
+        assert_close(picture[:3].movedim(0, -1)[inside], expected[inside], atol=.02, rtol=0)
+
+
+def test_the_gradient_flows_through_a_cut_and_a_batch_equals_its_items():
+    vertices, faces, view = floor()
+    renderer = SoftRenderer(8, near=.5, sigma=1e-2, gamma=1e-2, dist_eps=1e-9, backend='reference')
+    high = vertices.double()*.4
+    draw = lambda v, c: renderer(v, faces, view.double(), c)
+    colors = torch.rand(1, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(draw, (high[None].clone().requires_grad_(), colors), atol=1e-4)
+    meshes, views = [letter(), Mesh(vertices, faces), Mesh(.4*icosphere(1).vertices, icosphere(1).faces)], torch.cat([view]*3)
+    batch, padded, paint = pad_meshes(meshes)
+    together = SoftRenderer(16, near=.01)(batch, padded, views, paint)
+    for one, mesh in zip(together, meshes):
+        own = torch.ones(1, len(mesh.vertices), 3) if mesh.vertex_colors is None else mesh.vertex_colors[None]
+        assert_close(SoftRenderer(16, near=.01)(mesh.vertices[None], mesh.faces, view, own)[0], one)
+    assert_close(SoftRenderer(16, clip=True)(batch[::2], padded[::2], views[::2]), SoftRenderer(16)(batch[::2], padded[::2], views[::2]))
+
+
+def test_parallel_rays_and_matrices_cut_at_the_near_plane_too():
+    vertices, faces, view = floor()
+    axes, eye = camera_axes(eye_from_angles(*view.T)), eye_from_angles(*view.T)
+    f = 32/2/math.tan(math.radians(15))
+    K, R = torch.tensor([[f, 0, 16], [0, f, 16], [0, 0, 1]]), torch.tensor([1., -1, 1]).diag() @ axes
+    matrix = K @ torch.cat([R, -R @ eye[..., None]], -1)
+    one = SoftRenderer(32, near=.05).silhouettes(vertices, faces, view)
+    assert one.sum() > 500
+    assert_close(SoftRenderer(32, near=.05, camera='matrix').silhouettes(vertices, faces, matrix), one, atol=1e-3, rtol=0)
+    flat = render_buffers(vertices, faces, view, 32, camera='orthographic', near=.05)
+    assert flat.depth[flat.face_ids >= 0].min() >= .05 and 200 < (flat.face_ids >= 0).sum() < 1024
+
+
+def test_a_target_shifts_what_a_renderer_shows_and_roll_turns_it():
+    mesh, there = letter(), (.2, -.1, .3)
+    moved = Mesh(mesh.vertices + torch.tensor(there), mesh.faces, mesh.vertex_colors)
+    for options in {}, dict(camera='orthographic'):
+        here = SoftRenderer(24, sigma=1e-3, **options)(mesh.vertices[None], mesh.faces, viewpoint_ring(3), mesh.vertex_colors[None])
+        seen = SoftRenderer(24, sigma=1e-3, target=there, **options)(moved.vertices[None], mesh.faces, viewpoint_ring(3), mesh.vertex_colors[None])
+        assert_close(seen, here, atol=2e-4, rtol=0)
+        turned = SoftRenderer(24, sigma=1e-3, roll=90., **options)(mesh.vertices[None], mesh.faces, viewpoint_ring(3), mesh.vertex_colors[None])
+        assert_close(turned, here.rot90(1, (2, 3)), atol=2e-3, rtol=0)
+    assert_close(render_views(moved, viewpoint_ring(3), target=there).float(), render_views(mesh, viewpoint_ring(3)).float(), atol=9, rtol=0)
+    with pytest.raises(InputError, match='^target'): SoftRenderer(target=(1, 2))
+    with pytest.raises(InputError, match='^roll'): SoftRenderer(roll=math.nan)
