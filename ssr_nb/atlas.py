@@ -1,7 +1,10 @@
 """Files that a mesh file names, materials, and the one texture they become."""
+import itertools
+import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,10 @@ BROKEN = (ArithmeticError, AssertionError, AttributeError, BufferError, EOFError
           RuntimeError, SyntaxError, TypeError, ValueError, struct.error,
           zlib.error, zipfile.BadZipFile,
           Image.DecompressionBombError)  # of any reader
+
+
+HELPER = re.compile(r'[_-](collider|collision|vhacd|colonly)([_.]?\d+)?$|^UC[BCPSX]_',
+                    re.IGNORECASE)   # what modelling programs call them
 
 
 def check_count(path: Path, things: str, count: int, most: int):
@@ -68,6 +75,14 @@ class Beside(FilePathResolver):
 
     def note(self, text: str):
         self.notes[text] = None
+
+    def without_helpers(self, names: Sequence[tuple[str, ...]]) -> list[bool]:
+        "Which parts are seen: those for collisions are not, unless all are."
+        helper = [any(HELPER.search(str(each)) for each in part) for part in names]
+        if all(helper): return [True]*len(names)
+        for part in itertools.compress(names, helper):
+            self.note(f'{part[0]} left out: a helper mesh for collisions')
+        return [not each for each in helper]
 
     def find(self, name: str) -> Path | None:
         "A file by the name another gives it; in its folder, or None."

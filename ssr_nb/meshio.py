@@ -5,6 +5,7 @@ may name others in its own folder only, what cannot be read is one `InputError`,
 what had to be left out one `MeshWarning`; both name the file.
 """
 import io
+import itertools
 import json
 import logging
 import re
@@ -201,10 +202,15 @@ def _read_other(path: Path, content: bytes, beside: Beside) -> Part:
         with _listening(beside):
             scene = trimesh.load_scene(io.BytesIO(content), suffix[1:], beside,
                                        process=False)
-            places = [scene.graph[node] for node in scene.graph.nodes_geometry]
-            shapes = [(scene.geometry[name], place) for place, name in places]
-            parts = [_part(shape, place) for shape, place in shapes
-                     if isinstance(shape, trimesh.Trimesh) and len(shape.faces)]
+            nodes = [(node, *scene.graph[node])
+                     for node in scene.graph.nodes_geometry]
+            shapes = [(node, name, scene.geometry[name], place)
+                      for node, place, name in nodes]
+            shapes = [s for s in shapes if isinstance(s[2], trimesh.Trimesh)
+                      and len(s[2].faces)]
+            kept = beside.without_helpers([(s[0], s[1]) for s in shapes])
+            parts = [_part(shape, place) for _, _, shape, place
+                     in itertools.compress(shapes, kept)]
     except InputError: raise
     except BROKEN as error:
         raise InputError(f'{path}: not a readable {path.suffix} file: '

@@ -273,7 +273,7 @@ def read_obj(
     beside: Beside,
 ) -> Part:
     "An OBJ file. InputError names the line that is wrong."
-    text = _text(path, content, b'v vt f usemtl mtllib')
+    text = _text(path, content, b'v vt f usemtl mtllib o')
     if not text.rows[b'v']: raise InputError(f'{path}: no vertices')
     numbers = text.numbers(b'v', 3, 6)
     vertices, colors = numbers[:, :3], None
@@ -290,6 +290,7 @@ def read_obj(
     if len(bad := np.flatnonzero(sizes < 2)):
         raise text.error(lines[bad[0]], 'a face has 3 or more corners')
     shown = sizes > 2          # two are a line, of which nothing is seen
+    shown &= _seen_objects(text, lines, beside)
     if not shown.any(): raise InputError(f'{path}: no faces')
     check_count(path, 'faces', int((sizes[shown] - 2).sum()), MAX_FACES)
     polygons = _Corners(text, list(itertools.compress(text.rows[b'f'], shown)),
@@ -313,6 +314,14 @@ def read_obj(
             uvs = np.nan_to_num(uvs, posinf=0, neginf=0)
         part = replace(part, uvs=uvs, face_uvs=index[cut].clip(-1))
     return part
+
+
+def _seen_objects(text: _Text, lines: ndarray, beside: Beside) -> ndarray:
+    "Which faces (F,) are not of a helper object for collisions."
+    names = [(_name(row),) for row in text.rows[b'o']]
+    if not names: return np.ones(len(lines), bool)
+    owner = np.searchsorted(text.lines[b'o'], lines)   # 0: before the first
+    return np.array([True, *beside.without_helpers(names)])[owner]
 
 
 def _with_materials(

@@ -170,15 +170,17 @@ def fill_solid(
     grid[:] = 1 - reached[1:-1, 1:-1]
 
 # %% ../nbs/08_voxels.ipynb #d0f7d865
-def _voxelize(points, faces, grids, which):
+def _voxelize(points, counts, faces, grids, which):
     "Fill the grids (B, n, n, n), zeros before, of the meshes in `which`."
     for m in which:
         grid, mesh = grids[m], faces[m % len(faces)]
-        for v in range(points.shape[1]):
+        for v in range(counts[m]):
             p = points[m, v]
             if p.min() >= 0 and p.max() < len(grid):
                 grid[int(p[0]), int(p[1]), int(p[2])] = 1
         for f in range(len(mesh)):
+            if mesh[f, 0] < 0:
+                continue              # padding
             a, b, c = (points[m, mesh[f, 0]], points[m, mesh[f, 1]],
                        points[m, mesh[f, 2]])
             for axis in range(3):
@@ -217,28 +219,34 @@ def check_meshes(
     if faces.is_floating_point():
         raise InputError(f'faces: expected integers, found {faces.dtype}')
     count, low, high = vertices.shape[1], int(faces.min()), int(faces.max())
-    if low < 0 or high >= count:
-        raise InputError(f'faces: expected indices 0 to {count - 1}, '
-                         f'found {low} to {high}')
+    padding = faces == -1 if len(found) == 3 else faces < -1  # of a flat table
+    partly = padding.any(-1) & ~padding.all(-1)
+    if ((faces < 0) & ~padding).any() or high >= count or partly.any():
+        raise InputError(f'faces: expected indices 0 to {count - 1}, or rows '
+                         f'of -1 in a batch, found {low} to {high}')
 
 # %% ../nbs/08_voxels.ipynb #b818f7fc
 def voxelize(
     vertices: Tensor,  # (B, V, 3) or (V, 3), in about [-.5, .5]
-    faces: Tensor,     # (F, 3) or (B, F, 3)
+    faces: Tensor,     # (F, 3), or (B, F, 3) of `pad_meshes`, where -1s pad
     size: int = 32,    # cells along each axis
 ) -> Tensor:           # (B, size, size, size) bool, published layout
-    "Filled voxels as the published 3D IoU counts them; one mesh is B = 1."
+    """Filled voxels as the published 3D IoU counts them; one mesh is B = 1. In
+    a batch of faces, vertices after the last one named are padding."""
     meshes = vertices if vertices.ndim == 3 else vertices[None]
     check_meshes(meshes, faces)
     points = grid_points(meshes.detach(), size).contiguous().cpu().numpy()
     faces = faces if faces.ndim == 3 else faces[None]
     index = faces.cpu().long().contiguous().numpy()
+    counts = np.full(len(points), points.shape[1])
+    if len(index) > 1: counts = index.max((1, 2)) + 1
     grids = np.zeros((len(points), size, size, size), np.uint8)
     threads = min(torch.get_num_threads(), max(1, len(points)))
     parts = np.array_split(np.arange(len(points)), threads)
     fill = machine_code()['_voxelize']
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: fill(points, index, grids, part), parts))
+        list(pool.map(
+            lambda part: fill(points, counts, index, grids, part), parts))
     cells = torch.from_numpy(grids.view(bool)).to(vertices.device)
     return cells.transpose(1, 2).flip(3).contiguous()
 

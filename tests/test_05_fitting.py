@@ -2,7 +2,8 @@
 import pytest
 
 from ssr_nb.losses import (
-    edge_quads, flatten_loss, laplacian_loss, silhouette_iou, silhouette_iou_loss,
+    chamfer_distance, edge_length_loss, edge_quads, fit_mesh, flatten_loss,
+    laplacian_loss, sample_surface, silhouette_iou, silhouette_iou_loss,
     uniform_laplacian,
 )
 
@@ -16,7 +17,8 @@ from torch.testing import assert_close
 
 from ssr_nb.core import InputError
 
-from ssr_nb.mesh import icosphere
+from ssr_nb.mesh import Mesh, face_normals, icosphere, subdivide
+from ssr_nb.render import SoftRenderer, pad_meshes
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -276,6 +278,92 @@ def test_faces_without_area_give_finite_gradients():
     assert vertices.grad[0].abs().sum() > 0 and vertices.grad[1].abs().sum() == 0
 
 
+# %% nbs/05_fitting.ipynb #e6826b47
+def test_meshes_of_different_topology_in_one_padded_batch_count_as_one_by_one():
+    meshes = [icosphere(1), icosphere(0), Mesh(.3*icosphere(2).vertices,
+                                               icosphere(2).faces[:-7])]
+    vertices, faces, _ = pad_meshes(meshes)
+    vertices.requires_grad_()
+    count = vertices.shape[1]
+    quads, laplacian = edge_quads(faces), uniform_laplacian(faces, count)
+    for reduction in ('sum', 'mean'):
+        for found, alone in [
+                (flatten_loss(vertices, quads, reduction=reduction), [
+                    flatten_loss(m.vertices[None], edge_quads(m.faces),
+                                 reduction=reduction) for m in meshes]),
+                (laplacian_loss(vertices, laplacian, reduction), [
+                    laplacian_loss(m.vertices[None], uniform_laplacian(
+                        m.faces, len(m.vertices)), reduction) for m in meshes])]:
+            assert_close(found, torch.stack(alone).mean())
+            gradient, = torch.autograd.grad(found, vertices)
+            assert (gradient[1, :12] != 0).any() and (gradient[1, 12:] == 0).all()
+    assert_close(edge_length_loss(vertices, faces), torch.stack(
+        [edge_length_loss(m.vertices[None], m.faces) for m in meshes]).mean())
+
+
+# %% nbs/05_fitting.ipynb #9fd33aab
+def test_a_soup_of_triangles_has_no_edge_to_flatten():
+    corners = icosphere(1).vertices[icosphere(1).faces].reshape(1, -1, 3)
+    quads = edge_quads(torch.arange(len(corners[0])).view(-1, 3))
+    assert quads.shape == (0, 4) and flatten_loss(corners, quads) == 0
+
+
+# %% nbs/05_fitting.ipynb #23a1c7ce
+def test_the_mean_of_the_same_noise_is_the_same_on_a_coarse_and_a_fine_sphere():
+    cost = {}
+    for level in (2, 4):
+        sphere = icosphere(level)
+        noise = .05*torch.randn(8, *sphere.vertices.shape, generator=generator())
+        matrix = uniform_laplacian(sphere.faces, len(sphere.vertices))
+        for how in ('sum', 'mean'):
+            cost[level, how] = laplacian_loss(.5*sphere.vertices + noise, matrix, how)
+    assert 12 < cost[4, 'sum']/cost[2, 'sum'] < 18
+    assert .8 < cost[4, 'mean']/cost[2, 'mean'] < 1.1
+
+
+# %% nbs/05_fitting.ipynb #b8df80cd
+def test_points_are_spread_by_area_padding_and_all_and_carry_a_gradient():
+    meshes = [icosphere(2), Mesh(torch.tensor([[0., 0, 0], [4, 0, 0], [0, 1, 0],
+                                               [0, 0, 1]]),
+                                 torch.tensor([[0, 1, 2], [0, 2, 3]]))]
+    vertices, faces, _ = pad_meshes(meshes)
+    vertices.requires_grad_()
+    points = sample_surface(vertices, faces, 4000, generator())
+    assert points[0].norm(dim=1).min() > .95           # near the unit sphere
+    assert points[0].mean(0).abs().max() < .05         # on all its sides
+    flat = points[1, :, 2] == 0
+    assert abs(flat.float().mean() - .8) < .03         # areas of 2 and 1/2
+    middle = points[1][flat].mean(0)
+    assert_close(middle, torch.tensor([4/3, 1/3, 0.]), atol=.05, rtol=0)
+    gradient, = torch.autograd.grad(points.sum(), vertices)
+    assert_close(gradient.sum((0, 1)), torch.full((3,), 8000.), rtol=1e-3, atol=0)
+
+
+# %% nbs/05_fitting.ipynb #33bf8fe2
+def test_chamfer_by_hand_against_scipy_and_its_gradient():
+    from scipy.spatial import cKDTree
+    one = torch.tensor([[[0., 0, 0], [1, 0, 0]]])
+    two = torch.tensor([[[0., 0, 3]]])
+    assert chamfer_distance(one, two) == (9 + 10)/2 + 9
+    a, b = (torch.randn(2, n, 3, dtype=torch.float64, generator=generator(n))
+            for n in (1500, 40))
+    expected = sum((cKDTree(q).query(p)[0]**2).mean() for k in range(2)
+                   for p, q in ((a[k], b[k]), (b[k], a[k])))/2
+    assert_close(chamfer_distance(a, b).item(), expected)
+    assert chamfer_distance(a, a) == 0
+    a, b = a[:, :9].clone().requires_grad_(), b[:, :7].clone().requires_grad_()
+    assert gradcheck(chamfer_distance, (a, b))
+
+
+# %% nbs/05_fitting.ipynb #52c5d028
+def test_a_tetrahedron_s_edges_by_hand():
+    faces = torch.tensor([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]])
+    corners = torch.tensor([[[1., 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]])
+    assert edge_length_loss(corners, faces) == 8
+    assert_close(edge_length_loss(torch.cat([corners, 2*corners]), faces),
+                 torch.tensor(20.))
+
+
 # %% nbs/05_fitting.ipynb #8d346b32
 def test_the_laplacian_shrinks_a_sphere_and_flattening_does_not():
     sphere = icosphere(2)
@@ -288,3 +376,27 @@ def test_the_laplacian_shrinks_a_sphere_and_flattening_does_not():
         direction, vertices = -vertices.grad, vertices.detach()
         outwards.append((direction*vertices).sum()/direction.norm(dim=-1).sum())
     assert outwards[0] < -.05 and outwards[1] > -1e-9
+
+
+# %% nbs/05_fitting.ipynb #dcc26d44
+def test_a_sphere_becomes_an_ellipsoid_step_by_step():
+    views = torch.tensor([[2.732, 0, 0], [2.732, 0, 90], [2.732, 90, 0]])
+    truth = .8*icosphere(2).vertices*torch.tensor([.5, .35, .25])
+    seen = SoftRenderer(32, sigma=1e-6).silhouettes(
+        truth.expand(3, -1, -1), icosphere(2).faces, views)
+    start = Mesh(.3*icosphere(1).vertices, icosphere(1).faces)
+    meshes, scores = zip(*fit_mesh(seen, views, start, steps=40))
+    assert len(meshes) == 40 and scores[0] < .85 and scores[-1] > .95
+    extent = lambda vertices: vertices.amax(0) - vertices.amin(0)
+    assert_close(extent(meshes[-1].vertices), extent(truth), atol=.04, rtol=0)
+    assert_close(start.vertices, .3*icosphere(1).vertices)
+
+
+# %% nbs/05_fitting.ipynb #33e19b58
+def test_silhouettes_that_do_not_go_with_the_viewpoints_are_refused_by_name():
+    views = torch.tensor([[2.732, 0., 0.]])
+    for name, options in [('silhouettes', {}), ('sigma', dict(sigma=(0., 1e-5))),
+                          ('lr', dict(lr=(.1, -1.)))]:
+        count = 2 if name == 'silhouettes' else 1
+        with pytest.raises(InputError, match=f'^{name}'):
+            next(fit_mesh(torch.zeros(count, 8, 8), views, **options))

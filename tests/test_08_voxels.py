@@ -16,7 +16,8 @@ from scipy.ndimage import binary_fill_holes
 from torch.testing import assert_close
 
 from ssr_nb.core import InputError
-from ssr_nb.mesh import icosphere
+from ssr_nb.mesh import Mesh, icosphere
+from ssr_nb.render import pad_meshes
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -134,6 +135,16 @@ def test_one_thread_and_several_one_mesh_and_a_batch_give_the_same():
         torch.set_num_threads(threads)
 
 
+# %% nbs/08_voxels.ipynb #5760a8f9
+def test_meshes_of_different_topology_in_one_padded_batch_give_the_same():
+    meshes = [Mesh(*bumpy_meshes(1, level=level)[0][:1], bumpy_meshes(1, level)[1])
+              for level in (2, 0, 1)]
+    meshes = [Mesh(mesh.vertices - .3*k, mesh.faces) for k, mesh in enumerate(meshes)]
+    vertices, faces, _ = pad_meshes(meshes)
+    alone = torch.cat([voxelize(mesh.vertices, mesh.faces) for mesh in meshes])
+    assert voxelize(vertices, faces).equal(alone)
+
+
 # %% nbs/08_voxels.ipynb #494f9348
 def test_what_sticks_out_is_cut_off_and_what_is_far_away_leaves_nothing():
     vertices, faces = box([-.2, -.2, -.2], [.2, .2, 3.])
@@ -178,6 +189,7 @@ def test_bad_meshes_are_refused_by_name():
                        ('faces', (vertices, faces[:0])),
                        ('faces', (vertices, faces + 1)),
                        ('faces', (vertices, faces - 1)),
+                       ('faces', (vertices, (faces - 1).expand(2, -1, -1))),
                        ('faces', (vertices, faces.float())),
                        ('faces', (vertices, faces[:, :2])),
                        ('faces', (vertices, faces[0])),

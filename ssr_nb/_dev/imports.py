@@ -18,9 +18,9 @@ ROOMS = [line.split() for line in '''
     raster.reference
     raster.cpu  raster.triton
     raster
-    losses  voxels
+    voxels
     render
-    display  raster.bench
+    losses  display  raster.bench
     atlas
     objfile
     meshio

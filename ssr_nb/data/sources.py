@@ -2,7 +2,6 @@
 import csv
 import hashlib
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Generator, Tensor
 
+from ..atlas import HELPER
 from ..core import InputError, check_file, read_json
 from ..mesh import Mesh
 from ..meshio import load_mesh
@@ -27,7 +27,6 @@ OTHER_FILES = {'.3ds', '.abc', '.blend', '.bvh', '.c4d', '.dwg', '.dxf', '.fbx',
                '.ms3d', '.rar', '.skp', '.step', '.stp', '.usd', '.usda', '.usdc',
                '.usdz', '.vox', '.vtk', '.vtp', '.wrl', '.x', '.xyz', '.zip', '.7z'}
 MAX_TABLE = 2 << 20  # bytes of a table of licences: 20,000 meshes or so
-_HELPER = re.compile(r'[_-](collider|collision|vhacd)$', re.IGNORECASE)
 _CREDIT_FILES = tuple(f'{stem}.{ending}' for ending in ('json', 'csv')
                       for stem in ('meshes', 'licences', 'licenses', 'credits'))
 _FIELDS = dict(   # of a credit -> how people call it
@@ -166,7 +165,7 @@ def _left_out(
     if path.suffix.lower() in OTHER_FILES:
         return (f'{path.suffix} files are not read: convert it to one of '
                 + ' '.join(sorted(MESH_FILES)))
-    if _HELPER.search(path.stem): return 'a helper mesh for collisions'
+    if HELPER.search(path.stem): return 'a helper mesh for collisions'
     return ''
 
 

@@ -180,6 +180,23 @@ def test_a_gltf_file_may_not_read_outside_its_folder(tmp_path):
     assert 'model.gltf: not a readable' in complaint(load_mesh, written(tmp_path/'in', text, 'model.gltf'))
 
 
+def test_helper_meshes_inside_a_file_are_left_out_with_a_word(tmp_path):
+    scene = trimesh.Scene()
+    for x, name in (0, 'cup'), (2, 'cup_collider'), (4, 'UCX_cup'), (6, 'saucer-collision.001'):
+        place = trimesh.transformations.translation_matrix([x, 0, 0])
+        scene.add_geometry(trimesh.creation.box(), name, name, transform=place)
+    scene.export(tmp_path/'a.glb')
+    boxes = ''.join(f'o {name}\nv {x} 0 0\nv {x + 1} 0 0\nv {x} 1 0\nf -3 -2 -1\n'
+                    for x, name in ((0, 'cup'), (2, 'cup_Collider'), (4, 'UCX_cup_1')))
+    for path, left in ((tmp_path/'a.glb', 3), (written(tmp_path, boxes, 'a.obj'), 2)):
+        mesh, text = warned(load_mesh, path)
+        assert text.count('a helper mesh for collisions') == left and 'cup_' in text.replace('UCX_', '')
+        used = mesh.vertices[mesh.faces.unique()]
+        assert used[:, 0].max() <= 1 and len(mesh.faces) in (12, 1)
+    alone = silently(load_mesh, written(tmp_path, SQUARE + 'o door_collider\nf 1 2 3\n', 'b.obj'))
+    assert len(alone.faces) == 3            # nothing else would be left of the file
+
+
 def test_compressed_meshes_are_refused_by_name(tmp_path):
     for name in 'KHR_draco_mesh_compression', 'EXT_meshopt_compression':
         path = gltf(tmp_path, extensionsRequired=[name], extensionsUsed=[name])
@@ -245,8 +262,11 @@ def test_large_textures_are_made_smaller_and_memory_stays_bounded(tmp_path):
     written(tmp_path, ''.join(f'newmtl m{k}\nmap_Kd a.png\n' for k in range(100)), 'm.mtl')
     faces = ''.join(f'usemtl m{k}\nf 1/1 2/2 3/3\n' for k in range(100))
     path = written(tmp_path, WITH_UVS.split('usemtl')[0] + faces)
+    # Linux hands the peak of the process that starts another on to it in ru_maxrss, but not in VmHWM
+    peak = ('next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))'
+            if sys.platform == 'linux' else 'resource.getrusage(resource.RUSAGE_SELF).ru_maxrss')
     code = ('import resource, sys; from ssr_nb.meshio import load_mesh; mesh = load_mesh(sys.argv[1]); '
-            'print(*mesh.texture.shape[:2], next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM")))')
+            f'print(*mesh.texture.shape[:2], {peak})')
     words = subprocess.run([sys.executable, '-c', code, str(path)], capture_output=True, text=True, check=True).stdout.split()
     unit = 1 if sys.platform == 'darwin' else 1 << 10
     assert words[:2] == ['3000', '3000'] and int(words[2])*unit < 1 << 30
