@@ -1,10 +1,11 @@
-"Figures of runs: their curves, and a gallery of what they predict."
+"Figures of runs: curves and galleries; figures that a reader can turn."
 import base64
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,14 +13,19 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image, features
 
-from .core import atomic_write
+from .core import InputError, atomic_write
 from .data import Split
-from .display import figure_png, straight_alpha, tinted
+from .display import GREY, figure_png, straight_alpha, tinted
+from .mesh import Mesh
 from .reconstruct import Reconstructor
 from .render import render_views
 from .runs import RunRecord
 
-__all__ = ['GalleryRow', 'curves_figure', 'gallery', 'gallery_figure']
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ['GalleryRow', 'curves_figure', 'gallery', 'gallery_figure',
+           'mesh_trace', 'turnable']
 
 METHOD_COLORS = {'softras': '#c77b30', 'ssr': '#3b82c4', 'ring': '#2f9e60',
                  'truth': '#8a8f98'}
@@ -135,6 +141,58 @@ def gallery_figure(
         elif name == 'truth': label = 'input'
         ax.set_title(label, fontsize=9)
     return figure
+
+
+# ------------------------------------------------------------------ plotly --
+PLOTLY_BYTES = 200_000   # of one figure in a notebook
+SCENE = dict(            # y up, as an eye at azimuth 145° and elevation 25° sees it
+    aspectmode='data', dragmode='orbit',
+    camera=dict(up=dict(x=0, y=1, z=0), eye=dict(x=1.1, y=.9, z=1.6)),
+    **{f'{axis}axis': dict(visible=False) for axis in 'xyz'})
+
+
+def mesh_trace(
+    mesh: Mesh,
+    color: str = GREY,     # of a mesh without colours at its vertices
+    **style,               # of go.Mesh3d: name, opacity, scene, …
+) -> 'go.Mesh3d':
+    "A mesh in a plotly scene, flat shaded; some 25 kB for 642 vertices."
+    from plotly import graph_objects as go
+    x, y, z = mesh.vertices.detach().cpu().numpy().T
+    i, j, k = mesh.faces.cpu().numpy().astype('int32').T
+    if mesh.vertex_colors is not None:
+        rgb = (255*mesh.vertex_colors).round().int().tolist()
+        style['vertexcolor'] = ['#%02x%02x%02x' % tuple(row) for row in rgb]
+    return go.Mesh3d(x=x, y=y, z=z, i=i, j=j, k=k, color=color,
+                     flatshading=True, **style)
+
+
+class turnable:
+    """A plotly figure as the last line of a cell: JSON to turn, and a PNG.
+
+    JupyterLab and the site show the first, everything else the second."""
+    def __init__(
+        self,
+        figure: 'go.Figure',       # at most 200 kB; its scenes get y up
+        still: bytes | Figure,     # a PNG file, or matplotlib's figure of the same
+    ):
+        scenes = {trace.scene or 'scene' for trace in figure.data
+                  if 'scene' in trace}
+        own = figure.layout
+        for name in scenes:
+            own[name] = {**SCENE, **own[name].to_plotly_json()}
+        own.update(template='none', margin=own.margin.to_plotly_json()
+                   or dict(l=0, r=0, t=30, b=0), height=own.height or 460)
+        self.figure = json.loads(figure.to_json())
+        self.still = still if isinstance(still, bytes) else figure_png(still, 144)
+        if (size := len(json.dumps(self.figure))) > PLOTLY_BYTES:
+            raise InputError(f'figure: expected at most {PLOTLY_BYTES:,} bytes '
+                             f'of JSON, found {size:,}')
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
+        return {'application/vnd.plotly.v1+json': self.figure,
+                'image/png': base64.b64encode(self.still).decode(),
+                'text/plain': 'a figure to turn'}
 
 
 # ------------------------------------------------------------------- files --
