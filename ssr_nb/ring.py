@@ -148,8 +148,8 @@ def shift_distances(
     distance = torch.cdist(walks.flatten(0, 1), placed).unflatten(
         0, walks.shape[:2])
     step = torch.arange(walks.shape[1], device=walks.device)
-    return torch.stack([distance[:, step, (step + s) % len(step)].mean(1)
-                        for s in range(len(step))], 1)
+    place = (step + step[:, None]) % len(step)   # of each image, by shift
+    return distance[:, step, place].mean(-1)
 
 # %% ../nbs/13_beyond_the_paper.ipynb #dd0eab12
 def propagate_placement(
@@ -158,29 +158,31 @@ def propagate_placement(
     images: Tensor,       # (n, K, C, S, S) uint8
     references: Tensor,   # (R, K, C, S, S) uint8, labeled objects
     weight: float = .1,   # α
-) -> tuple[Tensor, Tensor]:   # (n, K) orders in place; (n,) in which order
+    most: int | None = None,   # objects to place, the likest; None: all
+) -> tuple[Tensor, Tensor]:   # (n, K) orders in place; (≤ n,) which, in order
     "Place orders from the labeled objects outwards, by likeness."
     n, count = views.shape
     order = views.argsort(1).to(images.device)
     orders = thumbnail_features(images).take_along_dim(order[..., None], 1)
     nearest = torch.full((n,), torch.inf)
-    tables, open_ = torch.zeros(n, count), torch.ones(n) > 0
+    tables, still = torch.zeros(n, count), torch.arange(n)   # not yet placed
     placed: list[int] = []
     def compare(known):
-        table = shift_distances(orders, known).cpu()
-        closer = open_ & (table.amin(1) < nearest)
-        tables[closer], nearest[closer] = table[closer], table.amin(1)[closer]
+        table = shift_distances(orders[still], known).cpu()
+        closer = table.amin(1) < nearest[still]
+        tables[still[closer]] = table[closer]
+        nearest[still[closer]] = table.amin(1)[closer]
     for known in thumbnail_features(references): compare(known)
     views = views.clone()
-    while len(placed) < n:
-        i = int(nearest.where(open_, nearest.new_tensor(torch.inf)).argmin())
+    while len(placed) < (n if most is None else most):
+        i = int(still[nearest[still].argmin()])
         ratio = tables[i]/tables[i].amin().clamp_min(1e-9)
         start = int((ratio - weight*fit[i]).argmin())
         views[i] = (views[i] + start) % count
-        open_[i] = False
+        still = still[still != i]
         placed.append(i)
         compare(orders[i].roll(start, 0))
-    return views, torch.tensor(placed)
+    return views, torch.tensor(placed, dtype=torch.int64)
 
 # %% ../nbs/13_beyond_the_paper.ipynb #f1f8e150
 def label_on_ring(
@@ -196,22 +198,22 @@ def label_on_ring(
     if similarity.shape[-2] != similarity.shape[-1]:
         raise InputError('labels on a ring need one image of an object for '
                          f'each viewpoint, got {tuple(similarity.shape)}')
-    orders, agreed = [], []
-    for s, r, object_images in zip(similarity, rotated, images):
-        distance = image_distance(object_images)
-        orders.append(order_on_ring(s, distance, weight))
-        agreed.append(orders[-1] == order_on_ring(r, distance, weight))
-    both, views = similarity*rotated, torch.stack(orders)
+    distances = [image_distance(i) for i in images]
+    orders = torch.stack([order_on_ring(s, d, weight)
+                          for s, d in zip(similarity, distances)])
+    both, views, most = similarity*rotated, orders, math.ceil(trust*len(images))
     if neighbor_weight and references is not None:
         fit = torch.stack([shift_scores(*pair)[:views.shape[1]]
                            for pair in zip(both, views)])/2
         views, order = propagate_placement(views, fit, images, references,
-                                           neighbor_weight)
+                                           neighbor_weight, most)
     else: order = torch.as_tensor(np.argsort(
         [-placement_margin(*pair) for pair in zip(both, views)],
         kind='stable'))
-    labels = views.where(torch.stack(agreed), torch.full_like(views, -1))
-    labels[order[math.ceil(trust*len(order)):]] = -1
+    labels = torch.full_like(views, -1)
+    for i in order[:most].tolist():
+        agreed = orders[i] == order_on_ring(rotated[i], distances[i], weight)
+        labels[i] = views[i].where(agreed, labels[i])
     return labels
 
 # %% ../nbs/13_beyond_the_paper.ipynb #0b84022f
