@@ -300,7 +300,7 @@ def viewpoint_similarity(
     images: Tensor,         # (N, 3, S, S) uint8 or float in [0, 1]
     references: Tensor,     # (M, 3, S, S) one image of each viewpoint
     angle: float = 0.,      # degrees; both sides are rotated by it
-    block: int = 256,       # images embedded at a time
+    block: int = 64,        # images embedded at a time; more leave the cache
 ) -> Tensor:                # (N, M) P(same viewpoint)
     "S of the paper (Ŝ with an angle), streamed so that memory is bounded."
     def embed(batch):

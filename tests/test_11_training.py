@@ -41,7 +41,7 @@ def built_in(category='plane', count=6, seed=0, split='train'):
 
 tiny = with_overrides(PRESETS['small'], {
     'iterations': 12, 'cycle': 4, 'batch': 2, 'gate': 0., 'seed': 3, 'shape.subdivisions': 1, 'shape.width': 4, 'shape.hidden': 32,
-    'shape.features': 16, 'view.width': 4, 'view.features': 16, 'run.validate_every': 4, 'run.checkpoint_every': 4})
+    'shape.features': 16, 'view.width': 4, 'view.features': 16, 'run.validate_every': 4})
 def tiny_trainer(device='cpu', **changes): return Trainer(built_in(), built_in(count=1), with_overrides(tiny, changes), device)
 
 
