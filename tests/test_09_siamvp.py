@@ -2,10 +2,9 @@
 import pytest
 
 from ssr_nb.siamvp import (
-    SiamVP, Similarities, ViewpointClassifier, add_hardest, affine_matrix,
-    classifier_loss, conv_output_size, object_similarity, pair_accuracy,
-    pair_batch_loss, pair_loss, pair_masks, random_pairs, sample_pair_batch,
-    sample_pool, siamvp_loss, transform_images, viewpoint_similarity, warp,
+    SiamVP, add_hardest, affine_matrix, pair_batch_loss, pair_loss, pair_masks,
+    random_pairs, sample_pair_batch, siamvp_loss, transform_images,
+    viewpoint_similarity, warp,
 )
 
 # %% nbs/09_siamvp.ipynb #35e111f2
@@ -37,50 +36,16 @@ def views_of(category, count, seed=0):
     return torch.stack([torch.as_tensor(o) for o in objects])[:, :, :3].float()/255
 
 
-# %% nbs/09_siamvp.ipynb #9d5ede4f
-def test_the_last_feature_map_has_the_side_that_is_computed():
-    assert conv_output_size(64, (10, 7, 4)) == 7
-    with pytest.raises(InputError, match='kernels: expected smaller ones for images of 20 pixels'): SiamVP(image_size=20)
-    maps = SiamVP(image_size=32, width=4, features=8, kernels=(5, 4, 3)).backbone[:-1](torch.zeros(1, 3, 32, 32))
-    assert maps.shape[-2:] == (conv_output_size(32, (5, 4, 3)),)*2
-
-
 # %% nbs/09_siamvp.ipynb #0612c5f8
 def test_the_backbone_has_the_published_size():
     convs = 3*64*10**2 + 64*128*7**2 + 128*128*4**2 + 64 + 128 + 128
     assert sum(p.numel() for p in SiamVP().parameters()) == convs + (128*7*7 + 1)*4096 + 4096 + 1
 
 
-# %% nbs/09_siamvp.ipynb #fc565a9c
-def test_biases_start_at_zero_and_weights_as_he_et_al_draw_them():
-    for network in (SiamVP(32, 16, 256, (5, 4, 3)), ViewpointClassifier(24, 32, 16, 256, (5, 4, 3))):
-        for name, layer in network.named_modules():
-            if not hasattr(layer, 'weight'): continue
-            assert (layer.bias == 0).all(), name
-            if layer.weight.numel() > 1000 and name != 'head':
-                fan_in = layer.weight[0].numel()
-                assert abs(layer.weight.std().item()*(fan_in/2)**.5 - 1) < .1, name
-
-
 # %% nbs/09_siamvp.ipynb #3a9d3c76
 def test_the_order_of_a_pair_does_not_matter():
     siam, a, b = tiny_siam(), torch.rand(2, 3, 64, 64, generator=seeded()), torch.rand(2, 3, 64, 64, generator=seeded(1))
     assert_close(siam(a, b), siam(b, a))
-
-
-# %% nbs/09_siamvp.ipynb #57c49216
-def test_an_image_agrees_with_itself_as_much_as_the_bias_says():
-    siam, a = tiny_siam(), torch.rand(2, 3, 64, 64, generator=seeded())
-    assert_close(siam(a, a), siam.head.bias.expand(2))
-
-
-# %% nbs/09_siamvp.ipynb #a41f2d25
-def test_images_of_any_size_are_brought_to_the_network_s_own():
-    siam, images = tiny_siam(), torch.rand(2, 3, 64, 64, generator=seeded())
-    small = F.interpolate(images, size=(32, 32), mode='bilinear', antialias=True)
-    assert_close(siam.embed(images), siam.embed(small)); assert siam.embed(torch.rand(1, 3, 100, 100)).shape == (1, 32)
-    larger = SiamVP(image_size=48, width=4, features=32, kernels=(5, 4, 3))
-    assert larger.embed(images).shape == (2, 32) and larger.embedding.in_features == 2*4*conv_output_size(48, (5, 4, 3))**2 != siam.embedding.in_features
 
 
 # %% nbs/09_siamvp.ipynb #ee2f1e55
@@ -96,42 +61,31 @@ def test_all_pairs_of_embeddings_are_the_pairs_one_by_one():
     assert_close(siam.pair_logits(features.bfloat16()), siam.logits(features[i], features[j]), atol=2e-2, rtol=0)
 
 
+# %% nbs/09_siamvp.ipynb #67cecadb
+def test_the_loss_of_one_pair_is_the_cross_entropy_by_hand():
+    siam = tiny_siam()
+    features = siam.embed(torch.rand(3, 3, 32, 32, generator=seeded()))
+    yes, no = siam.pair_logits(features)[:2]
+    p_same, p_other = siam.logits(features[0], features[1]).sigmoid(), siam.logits(features[0], features[2]).sigmoid()
+    loss, accuracy = pair_loss(yes[None], no[None])
+    assert_close(loss, -(p_same.log() + (1 - p_other).log())/2)
+    assert_close(accuracy, ((p_same > .5).float() + (p_other < .5).float())/2)
+
+
+# %% nbs/09_siamvp.ipynb #6cd52208
+def test_two_pairs_and_five_pairs_weigh_alike():
+    yes, no = torch.tensor([.3, -1.]), torch.tensor([2., -.4, .1, -3., .7])
+    loss, accuracy = pair_loss(yes, no)
+    assert_close(loss, (F.softplus(-yes).mean() + F.softplus(no).mean())/2)
+    for a, b in ((yes.repeat(3), no), (yes, no.repeat(4)), (yes.repeat(5), no.repeat(2))):
+        for found, wanted in zip(pair_loss(a, b), (loss, accuracy)): assert_close(found, wanted)
+    assert_close(accuracy, torch.tensor((1/2 + 2/5)/2))
+
+
 # %% nbs/09_siamvp.ipynb #c2025cb5
 def test_a_quarter_turn_is_counterclockwise_and_exact():
     image = torch.rand(1, 3, 8, 8, generator=seeded())
     assert_close(transform_images(image, 90.), image.rot90(1, (2, 3)), atol=1e-5, rtol=0)
-
-
-# %% nbs/09_siamvp.ipynb #41ab42e4
-def test_rotations_add_up_and_identity_changes_nothing():
-    image = torch.rand(1, 3, 8, 8, generator=seeded())
-    assert_close(transform_images(image), image, atol=1e-6, rtol=0)
-    assert_close(transform_images(transform_images(image, 90.), 180.), transform_images(image, 270.), atol=1e-5, rtol=0)
-
-
-# %% nbs/09_siamvp.ipynb #b4204e85
-def test_a_batch_is_augmented_by_as_much_as_was_asked_for_and_all_its_images_alike():
-    objects, views = torch.arange(6) % 2, torch.arange(6)//2
-    found = torch.stack([sample_pair_batch(objects, views, seeded(s), scale=.3, shift=.2).affine for s in range(300)])
-    size = found[:, :, :2].det().rsqrt()                           # of the object
-    turn = torch.rad2deg(torch.atan2(found[:, 1, 0], found[:, 0, 0])) % 360
-    centre = -torch.linalg.solve(found[:, :, :2], found[:, :, 2:])[:, :, 0]   # where the image's centre goes
-    assert .7 <= size.min() < .72 and 1.28 < size.max() <= 1.3
-    assert turn.min() < 6 and turn.max() > 354 and (turn.histc(4, 0, 360) > 50).all()
-    assert .19 < centre.abs().max() <= .2 + 1e-5
-    plain = torch.stack([sample_pair_batch(objects, views, seeded(s)).affine for s in range(50)])
-    assert_close(plain[:, :, :2].det(), torch.ones(50)); assert_close(plain[:, :, 2], torch.zeros(50, 2))
-    pair = torch.rand(1, 3, 16, 16, generator=seeded()).expand(2, -1, -1, -1)
-    moved = warp(pair, found[0]); assert_close(moved[0], moved[1])
-
-
-# %% nbs/09_siamvp.ipynb #02b1c7df
-def test_a_shift_goes_right_and_up_and_a_scale_of_two_enlarges():
-    dot = torch.zeros(1, 1, 8, 8); dot[0, 0, 4, 3] = 1
-    moved = transform_images(dot, shift=(.25, .5))              # one pixel right, two up
-    assert moved[0, 0, 2, 4] == 1 and moved.sum() == 1
-    square = torch.zeros(1, 1, 8, 8); square[..., 3:5, 3:5] = 1
-    assert transform_images(square, scale=2.).sum() > 3*square.sum()
 
 
 # %% nbs/09_siamvp.ipynb #994d8ac4
@@ -141,21 +95,6 @@ def test_same_pairs_come_from_different_objects():
     same, different = (pairs[usable].tolist() for usable in pair_masks(objects, views))
     assert same == [[0, 2], [1, 3], [1, 4]]
     assert different == [[0, 1], [0, 3], [0, 4], [1, 2], [2, 3], [2, 4]]
-
-
-# %% nbs/09_siamvp.ipynb #9e59b8e7
-def test_a_pool_takes_any_labeled_object_and_shows_each_of_its_viewpoints_twice():
-    for count, most in ((2, 0), (2, 64), (5, 64), (20, 64), (20, 30), (3, 5), (40, 961)):
-        pools = [sample_pool(count, 24, most, seeded(seed)) for seed in range(120)]
-        for objects, views in pools:
-            assert len(objects) == min(most or count*24, count*24) and len({*zip(objects.tolist(), views.tolist())}) == len(objects)
-            assert views.bincount().unique().tolist()[-2:] != [1] and (views.bincount()[views] >= 2).all()
-            same, different = pair_masks(objects, views)
-            assert same.any() and different.any()
-        everything = torch.stack([torch.cat(p) for p in zip(*pools)])
-        assert everything[0].unique().tolist() == list(range(count)) and everything[1].unique().tolist() == list(range(24))
-    first, again, other = (torch.stack(sample_pool(20, 24, 64, seeded(s))) for s in (0, 0, 1))
-    assert first.equal(again) and not first.equal(other)
 
 
 # %% nbs/09_siamvp.ipynb #2631a760
@@ -168,38 +107,6 @@ def test_the_hardest_pair_is_always_there_and_none_comes_twice():
         chosen = add_hardest(pairs, usable, hardness).tolist()
         assert 7 in chosen and 3 not in chosen and len(set(chosen)) == 4
         assert len({*chosen} - {*pairs.tolist()}) == (7 not in pairs)
-
-
-# %% nbs/09_siamvp.ipynb #e282cbff
-def test_guessing_always_yes_or_always_no_is_half_right():
-    siam = tiny_siam()
-    images, objects, views = torch.rand(6, 3, 32, 32, generator=seeded()), torch.arange(6) % 2, torch.arange(6)//2
-    for bias in (-100., 100.):
-        torch.nn.init.constant_(siam.head.bias, bias)
-        assert pair_accuracy(siam, images, objects, views) == .5
-
-
-# %% nbs/09_siamvp.ipynb #09a21c8a
-def test_the_accuracy_is_that_of_all_pairs_one_by_one_in_blocks_or_whole():
-    siam, (objects, views) = tiny_siam(), sample_pool(3, 4, 10, seeded())
-    images = torch.rand(10, 3, 32, 32, generator=seeded())
-    logits = siam.pair_logits(siam.embed(images)).detach()
-    torch.nn.init.constant_(siam.head.bias, -float(logits.median()))
-    right = [(logits[usable] > logits.median()).float().mean() for usable in pair_masks(objects, views)]
-    accuracy = pair_accuracy(siam, images, objects, views)
-    assert abs(accuracy - float(right[0] + 1 - right[1])/2) < 1e-6 and .2 < accuracy < .8
-    assert pair_accuracy(siam, images, objects, views, block=3) == accuracy
-
-
-# %% nbs/09_siamvp.ipynb #67cecadb
-def test_the_loss_of_one_pair_is_the_cross_entropy_by_hand():
-    siam = tiny_siam()
-    features = siam.embed(torch.rand(3, 3, 32, 32, generator=seeded()))
-    yes, no = siam.pair_logits(features)[:2]
-    p_same, p_other = siam.logits(features[0], features[1]).sigmoid(), siam.logits(features[0], features[2]).sigmoid()
-    loss, accuracy = pair_loss(yes[None], no[None])
-    assert_close(loss, -(p_same.log() + (1 - p_other).log())/2)
-    assert_close(accuracy, ((p_same > .5).float() + (p_other < .5).float())/2)
 
 
 # %% nbs/09_siamvp.ipynb #cac8f2e6
@@ -218,108 +125,20 @@ def test_the_hardest_pairs_are_in_the_batch_and_mined_again_after_the_rotation()
     assert_close(pair_batch_loss(siam, images, batch)[0], first + rotated, atol=1e-5, rtol=1e-5)
 
 
-# %% nbs/09_siamvp.ipynb #11c05204
-def test_the_released_form_has_one_hardest_pair_of_each_kind_with_weight_one_in_32():
-    images, (objects, views) = torch.rand(64, 3, 32, 32, generator=seeded()), sample_pool(20, 24, 64, seeded())
-    batch = sample_pair_batch(objects, views, seeded(), pairs=64, rotate=False)
-    assert len(batch.same) == len(batch.different) == 32
-    siam = tiny_siam()
-    logits = siam.pair_logits(siam.embed(images))
-    for pairs, usable, hardness in ((batch.same, batch.usable[0], -logits), (batch.different, batch.usable[1], logits)):
-        mined = add_hardest(pairs, usable, hardness)
-        assert len(mined) == 32 and hardness[mined[0]] == hardness[usable].max() and usable[mined].all()
-    logits.retain_grad()
-    same, different = (add_hardest(p, u, h) for p, u, h in ((batch.same, batch.usable[0], -logits), (batch.different, batch.usable[1], logits)))
-    pair_loss(logits[same], logits[different])[0].backward()
-    assert_close(logits.grad[different[0]], logits[different[0]].sigmoid().detach()/64)           # 1/32 of half of the loss
-
-
-# %% nbs/09_siamvp.ipynb #6cd52208
-def test_two_pairs_and_five_pairs_weigh_alike():
-    yes, no = torch.tensor([.3, -1.]), torch.tensor([2., -.4, .1, -3., .7])
-    loss, accuracy = pair_loss(yes, no)
-    assert_close(loss, (F.softplus(-yes).mean() + F.softplus(no).mean())/2)
-    for a, b in ((yes.repeat(3), no), (yes, no.repeat(4)), (yes.repeat(5), no.repeat(2))):
-        for found, wanted in zip(pair_loss(a, b), (loss, accuracy)): assert_close(found, wanted)
-    assert_close(accuracy, torch.tensor((1/2 + 2/5)/2))
-
-
-# %% nbs/09_siamvp.ipynb #bca413a3
-def test_scale_and_shift_change_the_added_loss_only_when_asked_for():
-    images, objects, views = torch.rand(6, 3, 32, 32, generator=seeded()), torch.arange(6) % 2, torch.arange(6)//2
-    def loss(**kw): return siamvp_loss(tiny_siam(), images, objects, views, seeded(), pairs=4, **kw)[0].item()
-    assert loss() == loss(scale=0., shift=0.)
-    assert len({loss(rotate=False), loss(), loss(scale=.3), loss(shift=.3)}) == 4
-
-
-# %% nbs/09_siamvp.ipynb #9a9f77ac
-def test_the_same_seed_gives_the_same_loss():
-    images, objects, views = torch.rand(6, 3, 32, 32, generator=seeded()), torch.arange(6) % 2, torch.arange(6)//2
-    losses = [siamvp_loss(tiny_siam(), images, objects, views, seeded(seed), pairs=4)[0] for seed in (0, 0, 1)]
-    assert losses[0] == losses[1] != losses[2]
-
-
-# %% nbs/09_siamvp.ipynb #6efc017e
-def test_a_classifier_learns_the_viewpoints_of_two_objects_by_heart():
-    images = views_of('plane', 2).flatten(0, 1)
-    with torch.random.fork_rng():
-        torch.manual_seed(0); classifier = ViewpointClassifier(24, 32, 8, 64, (5, 4, 3))
-    adam, views = torch.optim.Adam(classifier.parameters(), lr=3e-3), torch.arange(24).repeat(2)
-    for _ in range(60):
-        loss, right = classifier_loss(classifier, images, views)
-        adam.zero_grad(); loss.backward(); adam.step()
-    assert right > .9
-    P = classifier.probabilities((images[None]*255).byte())
-    assert P.shape == (1, 48, 24)
-    assert_close(P.sum(-1), torch.ones(1, 48)); assert (P[0].argmax(-1) == views).float().mean() > .9
-
-
-# %% nbs/09_siamvp.ipynb #9cdfaecb
-def test_the_mean_over_references_is_the_mean_of_single_ones():
-    with torch.random.fork_rng():
-        torch.manual_seed(0); siam = SiamVP(32, 4, 16, (5, 4, 3))
-    images = torch.rand(2, 3, 3, 32, 32, generator=seeded()); references = torch.rand(2, 4, 3, 32, 32, generator=seeded(1))
-    both = object_similarity(siam, images, references)
-    single = [object_similarity(siam, images, r[None]) for r in references]
-    assert both.shape == (2, 3, 4)
-    assert_close(both, (single[0] + single[1])/2)
-    chosen = torch.tensor([[0, 1, 1], [1, 0, 1]])                       # or of one reference object for each image
-    assert_close(object_similarity(siam, images, references, chosen=chosen), torch.stack(single)[chosen, torch.arange(2)[:, None], torch.arange(3)])
-    assert_close(Similarities(siam, images, references, chosen=chosen).similarity, object_similarity(siam, images, references, chosen=chosen))
-    assert_close(single[1][1], viewpoint_similarity(siam, images[1], references[1]))
-
-
-# %% nbs/09_siamvp.ipynb #f85751bb
-def test_images_that_no_siamvp_can_see_are_refused_by_name():
-    with torch.random.fork_rng():
-        torch.manual_seed(0); siam = SiamVP(32, 4, 16, (5, 4, 3))
-    images = torch.rand(2, 4, 3, 32, 32, generator=seeded())
-    good = dict(images=images, references=images[:1])
-    for name in good:
-        for wrong, found in ((images[0], '4, 3, 32, 32'), (images[0, 0], '3, 32, 32'), (torch.zeros(2, 4, 4, 32, 32), '2, 4, 4'), ((255*images).int(), 'int32'),
-                             (images.numpy(), 'ndarray'), (255*images, r'in \[0, 1\], found .* to 25'), (images - 1, 'found -'), (images*math.nan, 'nan')):
-            with pytest.raises(InputError, match=f'^{name}: expected .*{found}'): Similarities(siam, **good | {name: wrong})
-    with pytest.raises(InputError, match='^images: expected uint8 '): Similarities(ViewpointClassifier(4, 32, 4, 16, (5, 4, 3)), **good)
-    as_bytes = (255*images).round().byte()
-    assert_close(Similarities(siam, as_bytes, as_bytes[:1]).similarity, Similarities(siam, as_bytes/255, as_bytes[:1]/255).similarity)
-
-
-# %% nbs/09_siamvp.ipynb #8fb9752b
-def test_similarities_compute_each_table_once_and_rotate_both_sides():
-    siam, images = tiny_siam(), torch.rand(2, 4, 3, 32, 32, generator=seeded())
-    s = Similarities(siam, images, images[:1])
-    assert_close(s.similarity, object_similarity(siam, images, images[:1]))
-    assert_close(s.rotated(90.), object_similarity(siam, images, images[:1], 90.))
-    assert s.similarity is s.similarity and s.rotated(90.) is s.rotated(90.) is not s.rotated(45.)
-
-
-# %% nbs/09_siamvp.ipynb #4a35909d
-def test_the_similarity_of_uint8_images_is_that_of_floats_in_blocks_or_whole():
-    siam = tiny_siam()
-    images = torch.randint(256, (5, 3, 64, 64), generator=seeded(), dtype=torch.uint8)
-    whole = viewpoint_similarity(siam, images, images[:2])
-    assert whole.shape == (5, 2) and 0 <= whole.min() and whole.max() <= 1
-    assert_close(viewpoint_similarity(siam, images.float()/255, images[:2], block=2), whole)
+# %% nbs/09_siamvp.ipynb #b4204e85
+def test_a_batch_is_augmented_by_as_much_as_was_asked_for_and_all_its_images_alike():
+    objects, views = torch.arange(6) % 2, torch.arange(6)//2
+    found = torch.stack([sample_pair_batch(objects, views, seeded(s), scale=.3, shift=.2).affine for s in range(300)])
+    size = found[:, :, :2].det().rsqrt()                           # of the object
+    turn = torch.rad2deg(torch.atan2(found[:, 1, 0], found[:, 0, 0])) % 360
+    centre = -torch.linalg.solve(found[:, :, :2], found[:, :, 2:])[:, :, 0]   # where the image's centre goes
+    assert .7 <= size.min() < .72 and 1.28 < size.max() <= 1.3
+    assert turn.min() < 6 and turn.max() > 354 and (turn.histc(4, 0, 360) > 50).all()
+    assert .19 < centre.abs().max() <= .2 + 1e-5
+    plain = torch.stack([sample_pair_batch(objects, views, seeded(s)).affine for s in range(50)])
+    assert_close(plain[:, :, :2].det(), torch.ones(50)); assert_close(plain[:, :, 2], torch.zeros(50, 2))
+    pair = torch.rand(1, 3, 16, 16, generator=seeded()).expand(2, -1, -1, -1)
+    moved = warp(pair, found[0]); assert_close(moved[0], moved[1])
 
 
 # %% nbs/09_siamvp.ipynb #777b0da1

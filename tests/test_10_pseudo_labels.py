@@ -36,6 +36,13 @@ def test_confidence_needs_one_large_probability():
     assert label_by_confidence(S, threshold=.5).tolist() == [0, 1, 1]
 
 
+# %% nbs/10_pseudo_labels.ipynb #cdf4e10a
+def test_quality_counts_what_is_labeled_and_what_is_right():
+    share, accuracy = label_quality(torch.tensor([[0, 1], [-1, 0]]), torch.arange(2))
+    assert share == .75 and abs(accuracy - 2/3) < 1e-6
+    assert label_quality(torch.full((2, 2), -1), torch.arange(2))[0] == 0
+
+
 # %% nbs/10_pseudo_labels.ipynb #21d72346
 def test_a_rule_says_what_its_function_says():
     with torch.random.fork_rng():
@@ -55,10 +62,3 @@ def test_the_options_of_a_rule_are_read_without_torch():
     program = "import sys, ssr_nb.rules, ssr_nb.config; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, '-c', program], check=False)
     assert done.returncode == 0
-
-
-# %% nbs/10_pseudo_labels.ipynb #cdf4e10a
-def test_quality_counts_what_is_labeled_and_what_is_right():
-    share, accuracy = label_quality(torch.tensor([[0, 1], [-1, 0]]), torch.arange(2))
-    assert share == .75 and abs(accuracy - 2/3) < 1e-6
-    assert label_quality(torch.full((2, 2), -1), torch.arange(2))[0] == 0
