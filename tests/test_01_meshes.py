@@ -28,33 +28,6 @@ def tetrahedron(**kw):
     return Mesh(corners, faces, **kw)
 
 
-# %% nbs/01_meshes.ipynb #1cf77419
-def test_a_mesh_refuses_tables_that_are_not_a_mesh():
-    points, triangle = torch.zeros(3, 3), torch.tensor([[0, 1, 2]])
-    assert 'faces: there are none' == complaint(Mesh, points, triangle[:0])
-    assert 'vertices: there are none' == complaint(Mesh, points[:0], triangle)
-    assert 'faces: row 0 asks for vertex 3, there are 3' == complaint(Mesh, points, triangle + 1)
-    assert 'faces: row 0 asks for vertex -1, there are 3' == complaint(Mesh, points, triangle - 1)
-    assert 'vertices: row 0 is not finite' == complaint(Mesh, points*torch.nan, triangle)
-    assert '(V, 3)' in complaint(Mesh, points[:, :2], triangle)
-    assert 'whole numbers' in complaint(Mesh, points, triangle.float())
-    assert 'vertex_colors: 2 rows' in complaint(Mesh, points, triangle, points[:2])
-    assert 'all three' in complaint(Mesh, points, triangle, uvs=points[:, :2])
-    assert 'not a table' in complaint(Mesh, 'no numbers', triangle)
-
-
-# %% nbs/01_meshes.ipynb #8ec7d978
-def test_numbers_of_any_kind_become_float32_and_int64():
-    mesh = Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]], np.uint16))
-    assert mesh.vertices.dtype == torch.float32 and mesh.faces.dtype == torch.int64
-
-
-# %% nbs/01_meshes.ipynb #71a6fbc7
-def test_a_mesh_moves_to_every_device_with_all_its_tables(device):
-    mesh = tetrahedron(vertex_colors=torch.rand(4, 3)).to(device)
-    assert {t.device.type for t in (mesh.vertices, mesh.faces, mesh.vertex_colors)} == {device}
-
-
 # %% nbs/01_meshes.ipynb #a2b8b563
 def test_corners_are_rows_of_the_vertex_table():
     mesh = tetrahedron()
@@ -100,30 +73,6 @@ def test_the_origin_of_the_corner_looks_away_from_it():
     assert_close(normals[0], torch.full((3,), -3**-.5))
 
 
-# %% nbs/01_meshes.ipynb #d8abd386
-def test_normals_of_a_batch_are_those_of_its_items_and_have_the_right_gradient():
-    generator = torch.Generator().manual_seed(0)
-    vertices = torch.rand(2, 4, 3, generator=generator, dtype=torch.float64)
-    faces = torch.stack([tetrahedron().faces, tetrahedron().faces.flip(-1)])
-    for normals in face_normals, vertex_normals:
-        each = torch.stack([normals(v, f) for v, f in zip(vertices, faces)])
-        assert_close(normals(vertices, faces), each)
-        assert_close(normals(vertices, faces[0])[1], normals(vertices[1], faces[0]))
-        assert torch.autograd.gradcheck(lambda v: normals(v, faces), vertices.requires_grad_())
-
-
-# %% nbs/01_meshes.ipynb #4489f1d6
-def test_one_mesh_serves_a_batch_of_faces_and_one_list_of_faces_a_batch_of_meshes():
-    vertices = torch.rand(3, 4, 3, generator=torch.Generator().manual_seed(0))
-    faces = torch.stack([tetrahedron().faces, tetrahedron().faces.flip(-1), tetrahedron().faces.roll(1, 0)])
-    for look in face_vertices, face_normals, vertex_normals:
-        assert_close(look(vertices[0], faces), look(vertices[:1].expand(3, -1, -1), faces))
-        assert_close(look(vertices[:1], faces), look(vertices[:1].expand(3, -1, -1), faces))
-        assert_close(look(vertices, faces[:1]), look(vertices, faces[0]))
-    for wrong in vertices[:2], vertices[None]:
-        assert 'faces: (3, 4, 3) do not go with vertices' in complaint(face_vertices, wrong, faces)
-
-
 # %% nbs/01_meshes.ipynb #7aa34a12
 def test_the_template_has_642_vertices_and_1280_faces_on_the_unit_sphere():
     template = icosphere(3)
@@ -143,17 +92,6 @@ def test_the_sphere_is_closed_and_looks_outward():
         outward = face_normals(sphere.vertices, sphere.faces)
         centre = face_vertices(sphere.vertices, sphere.faces).mean(1)
         assert ((outward*centre).sum(1) > 0).all()
-
-
-# %% nbs/01_meshes.ipynb #f4088cee
-def test_normals_turn_with_the_mesh():
-    generator = torch.Generator().manual_seed(0)
-    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))
-    turn = turn*turn.det()
-    vertices, faces = icosphere(1).vertices.double(), icosphere(1).faces
-    vertices = vertices*torch.tensor([1., 2, 3])
-    for normals in face_normals, vertex_normals:
-        assert_close(normals(vertices @ turn.T, faces), normals(vertices, faces) @ turn.T)
 
 
 # %% nbs/01_meshes.ipynb #6d66991d

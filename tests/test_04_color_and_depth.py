@@ -43,6 +43,23 @@ def letter():
                 colors.repeat_interleave(8, 0))
 
 
+# %% nbs/04_color_and_depth.ipynb #fbda1015
+def test_weights_of_two_faces_and_the_background_by_hand():
+    o = RasterOptions(gamma=.5, near=1., far=3., eps=.1)
+    w = reference.color_weights(torch.tensor([0., math.inf]), torch.tensor([1., 2.]), o)     # D = 1/2 and 1, nearness 1 and 1/2
+    by_hand = torch.tensor([.5*math.exp(1/.5), math.exp(.5/.5), math.exp(.1/.5)])
+    assert_close(w, by_hand/by_hand.sum())
+
+
+# %% nbs/04_color_and_depth.ipynb #67c26ec6
+def test_a_hidden_face_is_asked_to_come_nearer():
+    faces = torch.tensor([[[-.5, -.5, 2.], [.5, -.5, 2], [0, .5, 2]], [[-.5, -.5, 2.01], [.5, -.5, 2.01], [0, .5, 2.01]]]).requires_grad_()
+    colors = torch.tensor([[1., 0, 0], [0, 0, 1]])[:, None].expand(2, 3, 3)          # red in front of blue
+    blue = reference.rasterize(faces, colors, RasterOptions(8))[2].sum()
+    blue.backward()
+    assert faces.grad[0, :, 2].sum() > 0 > faces.grad[1, :, 2].sum()               # more blue: red back, blue nearer
+
+
 # %% nbs/04_color_and_depth.ipynb #83c77108
 def test_brightness_is_ambient_away_from_the_light_and_the_sum_towards_it():
     light = Light(.2, .6, (0, 2, 0))
@@ -93,34 +110,6 @@ def test_the_gradient_of_a_picture_matches_finite_differences():
     renderer = SoftRenderer(4, sigma=1e-2, gamma=1e-2, dist_eps=1e-6)
     draw = lambda vertices, view, colors: renderer(vertices, sphere.faces, view, colors)
     assert torch.autograd.gradcheck(draw, (vertices, view, colors), atol=1e-4)
-
-
-# %% nbs/04_color_and_depth.ipynb #47780f46
-def test_a_viewpoint_and_its_matrix_give_the_same_picture():
-    mesh, ring = letter(), viewpoint_ring(3)
-    axes, eye = camera_axes(eye_from_angles(*ring.T)), eye_from_angles(*ring.T)
-    for height, width in (24, 24), (20, 31):
-        f = max(height, width)/2/math.tan(math.radians(15))
-        K = torch.tensor([[f, 0, width/2], [0, f, height/2], [0, 0, 1]])
-        R = torch.tensor([1., -1, 1]).diag() @ axes
-        matrix = K @ torch.cat([R, -R @ eye[..., None]], -1)
-        options = dict(image_size=(height, width), sigma=1e-3, gamma=1e-2, dist_eps=1e-9)
-        for shading in 'flat', 'smooth':
-            one, other = (SoftRenderer(**options, camera=camera, shading=shading)(mesh.vertices, mesh.faces, seen, mesh.vertex_colors)
-                          for camera, seen in (('perspective', ring), ('matrix', matrix)))
-            assert one.shape == (3, 4, height, width)
-            assert_close(one, other, atol=1e-4, rtol=0)
-
-
-# %% nbs/04_color_and_depth.ipynb #14f57f12
-def test_the_nearest_face_is_seen_and_the_first_of_equals():
-    triangle = torch.tensor([[-1., -1, 0], [1, -1, 0], [0, 1, 0]])
-    faces = triangle + torch.tensor([3., 2, 2])[:, None, None]*torch.tensor([0, 0, 1])
-    ids = nearest_face(faces, image_size=8)
-    assert set(ids.unique().tolist()) == {-1, 1}
-    assert set(nearest_face(faces.flip(0), image_size=8).unique().tolist()) == {-1, 0}
-    assert (nearest_face(faces, image_size=8, near=2.5) == torch.where(ids == 1, 0, -1)).all()
-    assert (nearest_face(faces, image_size=8, far=1.5) == -1).all()
 
 
 # %% nbs/04_color_and_depth.ipynb #f53814b8
@@ -204,3 +193,20 @@ def test_the_gradient_of_a_textured_picture_matches_finite_differences():
         renderer = SoftRenderer(4, sigma=1e-2, dist_eps=1e-6, camera=camera, half_width=.5)
         draw = lambda *leaves: renderer.textured(leaves[0], sphere.faces, view, *leaves[1:], sphere.faces)
         assert torch.autograd.gradcheck(draw, (vertices, texture, uvs), atol=1e-4)
+
+
+# %% nbs/04_color_and_depth.ipynb #47780f46
+def test_a_viewpoint_and_its_matrix_give_the_same_picture():
+    mesh, ring = letter(), viewpoint_ring(3)
+    axes, eye = camera_axes(eye_from_angles(*ring.T)), eye_from_angles(*ring.T)
+    for height, width in (24, 24), (20, 31):
+        f = max(height, width)/2/math.tan(math.radians(15))
+        K = torch.tensor([[f, 0, width/2], [0, f, height/2], [0, 0, 1]])
+        R = torch.tensor([1., -1, 1]).diag() @ axes
+        matrix = K @ torch.cat([R, -R @ eye[..., None]], -1)
+        options = dict(image_size=(height, width), sigma=1e-3, gamma=1e-2, dist_eps=1e-9)
+        for shading in 'flat', 'smooth':
+            one, other = (SoftRenderer(**options, camera=camera, shading=shading)(mesh.vertices, mesh.faces, seen, mesh.vertex_colors)
+                          for camera, seen in (('perspective', ring), ('matrix', matrix)))
+            assert one.shape == (3, 4, height, width)
+            assert_close(one, other, atol=1e-4, rtol=0)

@@ -16,6 +16,7 @@ from ssr_nb.raster.reference import (
     color_weights,
     cutoff,
     depth,
+    edge_distance,
     interpolate,
     log_odds,
     nearest,
@@ -202,3 +203,80 @@ def test_a_compiled_silhouette_is_one_graph_with_the_reference_and_says_so_where
     assert_close(*values, atol=1e-6, rtol=0); assert_close(*slopes, atol=1e-6, rtol=0)
     with pytest.raises(torch._dynamo.exc.Unsupported): torch.compile(loss('cpu'), fullgraph=True, backend='aot_eager')(faces)
     assert 'fullgraph=True is refused' in soft_silhouette.__doc__
+
+
+def test_squared_distance_stops_at_the_corner():
+    above_apex = torch.tensor([[0., 1.], [.5, .5]])
+    assert_close(edge_distance(above_apex, corners), torch.tensor([.25, .2]))
+
+
+def test_barycentric_coordinates_rebuild_the_pixel():
+    pixels = pixel_grid(8)
+    weights = barycentric(pixels, corners)
+    assert_close(weights.sum(-1), torch.ones(64))
+    assert_close(weights @ corners, pixels, atol=1e-6, rtol=0)
+
+
+def test_one_corner_before_the_near_plane_removes_the_face():
+    faces = triangle[None].repeat(3, 1, 1)
+    faces[1, 0, 2], faces[2, 2, 2] = .99, 100.01
+    assert visible_faces(faces, 1., 100., False).tolist() == [True, False, False]
+
+
+def test_an_edge_pixel_is_half_covered():
+    edge_through_pixel = torch.tensor([[[-1., .5, 2.], [1., .5, 2.], [0., -2., 2.]]])
+    assert_close(silhouette(edge_through_pixel, RasterOptions(image_size=2))[0], torch.tensor([.5, .5]))
+
+
+def test_gradient_reaches_a_triangle_that_covers_no_pixel():
+    tiny = triangle.clone()
+    tiny[:, :2] = tiny[:, :2]*.01 + .03
+    tiny.requires_grad_()
+    assert not (barycentric(pixel_grid(8), tiny[:, :2]) > 0).all(-1).any()
+    silhouette(tiny[None], RasterOptions(image_size=8, sigma=1e-2)).sum().backward()
+    assert tiny.grad[:, :2].abs().sum() > 0 and (tiny.grad[:, 2] == 0).all()
+
+
+def test_the_nearer_face_takes_the_pixel_and_a_far_gap_is_wide():
+    x = torch.tensor([30., 30.])
+    near_first = color_weights(x, torch.tensor([2., 2.1]), RasterOptions())
+    gap = .1/99/1e-4  # difference of nearness over gamma
+    assert_close(near_first[1]/near_first[0], torch.tensor(-gap).exp(), rtol=1e-4, atol=0)
+    assert_close(near_first.sum(), torch.tensor(1.))
+
+
+def test_in_perspective_the_middle_of_the_screen_is_not_the_middle_of_the_face():
+    ramp = torch.tensor([[-1., -1, 1], [1, -1, 1], [1, 1, 3], [-1, 1, 3]])[torch.tensor([[0, 1, 2], [0, 2, 3]])]   # a floor from depth 1 to 3
+    face = nearest(ramp, RasterOptions(image_size=3))
+    z, flat = (interpolate(face, ramp, ramp[..., 2:], perspective)[1, 1] for perspective in (True, False))
+    assert_close(z, torch.tensor([1.5]))      # 1/z = (1/1 + 1/3)/2
+    assert_close(flat, torch.tensor([2.]))
+
+
+def test_a_pixel_inside_one_face_has_its_interpolated_colour():
+    colors = torch.eye(3)[None]
+    picture = rasterize(triangle[None], colors, RasterOptions(image_size=5, sigma=1e-6))
+    weights = barycentric(torch.zeros(2), corners)
+    assert_close(picture[:3, 2, 2], weights)
+    assert_close(weights, torch.tensor([.25, .25, .5]))
+
+
+def test_depth_gradient_says_come_nearer():
+    faces = torch.stack([triangle, triangle + torch.tensor([0., 0, .01])]).requires_grad_()
+    red_and_blue = torch.tensor([[[1., 0, 0]], [[0., 0, 1]]]).expand(2, 3, 3)
+    blue = rasterize(faces, red_and_blue, RasterOptions(image_size=8))[2].sum()
+    blue.backward()
+    assert faces.grad[0, :, 2].sum() > 0 > faces.grad[1, :, 2].sum()
+
+
+def test_the_first_pixel_is_the_top_left_one():
+    assert_close(pixel_grid(2)[0], torch.tensor([-.5, .5]))
+    assert_close(pixel_grid((1, 2)), torch.tensor([[-.5, 0], [.5, 0]]))
+    assert_close(pixel_grid((3, 2)), torch.tensor([[-1., 2], [1, 2], [-1, 0], [1, 0], [-1, -2], [1, -2]])/3)
+
+
+def test_small_gamma_and_sigma_give_a_z_buffer():
+    faces, colors = random_faces(4), random_colors(4)
+    soft = rasterize(faces, colors, RasterOptions(image_size=32, sigma=1e-9, gamma=1e-7))
+    hard = rasterize(faces, colors, RasterOptions(image_size=32, sigma=1e-9, color='hard'))
+    assert ((soft - hard).abs().amax(0) > 1e-3).float().mean() < .01

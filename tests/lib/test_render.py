@@ -540,3 +540,13 @@ def test_a_target_shifts_what_a_renderer_shows_and_roll_turns_it():
     assert_close(render_views(moved, viewpoint_ring(3), target=there).float(), render_views(mesh, viewpoint_ring(3)).float(), atol=9, rtol=0)
     with pytest.raises(InputError, match='^target'): SoftRenderer(target=(1, 2))
     with pytest.raises(InputError, match='^roll'): SoftRenderer(roll=math.nan)
+
+
+def test_the_nearest_face_is_seen_and_the_first_of_equals():
+    triangle = torch.tensor([[-1., -1, 0], [1, -1, 0], [0, 1, 0]])
+    faces = triangle + torch.tensor([3., 2, 2])[:, None, None]*torch.tensor([0, 0, 1])
+    ids = nearest_face(faces, image_size=8)
+    assert set(ids.unique().tolist()) == {-1, 1}
+    assert set(nearest_face(faces.flip(0), image_size=8).unique().tolist()) == {-1, 0}
+    assert (nearest_face(faces, image_size=8, near=2.5) == torch.where(ids == 1, 0, -1)).all()
+    assert (nearest_face(faces, image_size=8, far=1.5) == -1).all()
