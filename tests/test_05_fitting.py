@@ -278,29 +278,6 @@ def test_faces_without_area_give_finite_gradients():
     assert vertices.grad[0].abs().sum() > 0 and vertices.grad[1].abs().sum() == 0
 
 
-# %% nbs/05_fitting.ipynb #e6826b47
-def test_meshes_of_different_topology_in_one_padded_batch_count_as_one_by_one():
-    meshes = [icosphere(1), icosphere(0), Mesh(.3*icosphere(2).vertices,
-                                               icosphere(2).faces[:-7])]
-    vertices, faces, _ = pad_meshes(meshes)
-    vertices.requires_grad_()
-    count = vertices.shape[1]
-    quads, laplacian = edge_quads(faces), uniform_laplacian(faces, count)
-    for reduction in ('sum', 'mean'):
-        for found, alone in [
-                (flatten_loss(vertices, quads, reduction=reduction), [
-                    flatten_loss(m.vertices[None], edge_quads(m.faces),
-                                 reduction=reduction) for m in meshes]),
-                (laplacian_loss(vertices, laplacian, reduction), [
-                    laplacian_loss(m.vertices[None], uniform_laplacian(
-                        m.faces, len(m.vertices)), reduction) for m in meshes])]:
-            assert_close(found, torch.stack(alone).mean())
-            gradient, = torch.autograd.grad(found, vertices)
-            assert (gradient[1, :12] != 0).any() and (gradient[1, 12:] == 0).all()
-    assert_close(edge_length_loss(vertices, faces), torch.stack(
-        [edge_length_loss(m.vertices[None], m.faces) for m in meshes]).mean())
-
-
 # %% nbs/05_fitting.ipynb #9fd33aab
 def test_a_soup_of_triangles_has_no_edge_to_flatten():
     corners = icosphere(1).vertices[icosphere(1).faces].reshape(1, -1, 3)
@@ -362,6 +339,29 @@ def test_a_tetrahedron_s_edges_by_hand():
     assert edge_length_loss(corners, faces) == 8
     assert_close(edge_length_loss(torch.cat([corners, 2*corners]), faces),
                  torch.tensor(20.))
+
+
+# %% nbs/05_fitting.ipynb #e6826b47
+def test_meshes_of_different_topology_in_one_padded_batch_count_as_one_by_one():
+    meshes = [icosphere(1), icosphere(0), Mesh(.3*icosphere(2).vertices,
+                                               icosphere(2).faces[:-7])]
+    vertices, faces, _ = pad_meshes(meshes)
+    vertices.requires_grad_()
+    count = vertices.shape[1]
+    quads, laplacian = edge_quads(faces), uniform_laplacian(faces, count)
+    for reduction in ('sum', 'mean'):
+        for found, alone in [
+                (flatten_loss(vertices, quads, reduction=reduction), [
+                    flatten_loss(m.vertices[None], edge_quads(m.faces),
+                                 reduction=reduction) for m in meshes]),
+                (laplacian_loss(vertices, laplacian, reduction), [
+                    laplacian_loss(m.vertices[None], uniform_laplacian(
+                        m.faces, len(m.vertices)), reduction) for m in meshes])]:
+            assert_close(found, torch.stack(alone).mean())
+            gradient, = torch.autograd.grad(found, vertices)
+            assert (gradient[1, :12] != 0).any() and (gradient[1, 12:] == 0).all()
+    assert_close(edge_length_loss(vertices, faces), torch.stack(
+        [edge_length_loss(m.vertices[None], m.faces) for m in meshes]).mean())
 
 
 # %% nbs/05_fitting.ipynb #8d346b32
