@@ -266,7 +266,10 @@ def _check_ring(
 
 @dataclass(frozen=True)
 class Ring(Rule):
-    "An order around each object, placed by neighbours, checked by rendering."
+    """An order around each object, placed by neighbours, checked by rendering.
+
+    InputError unless viewpoints stand on a ring and each object has one image
+    from each. Azimuths some degrees off it lower accuracy, without a word."""
     rotation: float = 45.         # of Ŝ, degrees
     rotations: int = 4            # averaged in S, and as many in Ŝ
     path_weight: float = 10.      # β, of the length of an order beside log S
