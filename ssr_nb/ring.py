@@ -252,9 +252,24 @@ def mean_similarity(
     return torch.stack(logs).mean(0).exp()
 
 # %% ../nbs/13_beyond_the_paper.ipynb #074e6fd2
+def _check_ring(
+    viewpoints: Tensor,   # (M, 3) distance, elevation °, azimuth °
+):
+    "InputError unless they stand at equal steps of azimuth around the object."
+    distance, elevation, azimuth = viewpoints.double().cpu().T
+    step, even = (azimuth.roll(-1) - azimuth) % 360, 360/len(azimuth)
+    uneven = min((step - s).abs().max() for s in (even, 360 - even))
+    if uneven > .5 or elevation.std() > .5 or distance.std() > .01:
+        raise InputError('viewpoints: the ring rule expects equal steps of '
+                         'azimuth at one elevation and distance; the rule '
+                         'agreement takes any')
+
 @dataclass(frozen=True)
 class Ring(Rule):
-    "An order around each object, placed by neighbours, checked by rendering."
+    """An order around each object, placed by neighbours, checked by rendering.
+
+    InputError unless viewpoints stand on a ring and each object has one image
+    from each. Azimuths some degrees off it lower accuracy, without a word."""
     rotation: float = 45.         # of Ŝ, degrees
     rotations: int = 4            # averaged in S, and as many in Ŝ
     path_weight: float = 10.      # β, of the length of an order beside log S
@@ -275,6 +290,7 @@ class Ring(Rule):
         return self.neighbor_weight > 0
 
     def __call__(self, s: Similarities) -> Tensor:   # (n, K)
+        if s.viewpoints is not None: _check_ring(s.viewpoints)
         evidence: Tensor | float = 1.
         if self.render_weight:
             if s.model is None or s.load_rgba is None or s.viewpoints is None:

@@ -2,8 +2,7 @@
 import pytest
 
 from ssr_nb.reconstruct import (
-    Encoder, ReconstructionLoss, Reconstructor, deform, reconstruction_iou,
-    template_sphere,
+    Encoder, ReconstructionLoss, Reconstructor, deform, template_sphere,
 )
 
 # %% nbs/07_reconstruction.ipynb #4731a437
@@ -37,11 +36,31 @@ def pictures(category='chair', seed=0):
     return render_views(make_shape(category, seeded(seed)), viewpoint_ring())
 
 
-# %% nbs/07_reconstruction.ipynb #03487224
-def test_the_encoder_has_the_published_size():
-    convs = 25*(4*64 + 64*128 + 128*256) + 2*(64 + 128 + 256) + 64 + 128 + 256
-    linears = 256*8*8*1024 + 1024*1024 + 1024*512 + 1024 + 1024 + 512
-    assert sum(p.numel() for p in Encoder().parameters()) == convs + linears
+# %% nbs/07_reconstruction.ipynb #996bf03b
+def test_without_displacement_the_mesh_is_a_sphere_of_a_quarter():
+    sphere = icosphere(2).vertices
+    still = deform(sphere, torch.zeros(1, len(sphere), 3), torch.zeros(1, 3))
+    assert_close(still[0], sphere/4, atol=1e-6, rtol=0)
+
+
+# %% nbs/07_reconstruction.ipynb #2ee85a0e
+def test_a_vertex_moves_as_the_formula_says():
+    sphere = torch.tensor([[.8, -.6, 0.]])
+    moved = deform(sphere, torch.tensor([[[1., 0, 0]]]), torch.tensor([[0., .5, 0]]))[0, 0]
+    x = 1/(1 + (.6/.4)*np.exp(-1.))               # sigmoid(logit(.4) + 1)
+    c = np.tanh(.5); y = -.3*(1 + c) + c          # the negative side stretches
+    assert_close(moved, torch.tensor([x/2, y/2, 0.], dtype=torch.float32))
+
+
+# %% nbs/07_reconstruction.ipynb #aed7ecde
+def test_no_displacement_leaves_the_cube_and_every_gradient_is_finite():
+    sphere = icosphere(1).vertices
+    wild = (50*torch.randn(4, len(sphere), 3, generator=seeded())).requires_grad_()
+    lean = (5*torch.randn(4, 3, generator=seeded(1))).requires_grad_()
+    vertices = deform(sphere, wild, lean)
+    assert vertices.abs().max() <= .5
+    vertices.square().sum().backward()
+    assert wild.grad.isfinite().all() and lean.grad.isfinite().all()
 
 
 # %% nbs/07_reconstruction.ipynb #4aec1ea3
@@ -59,106 +78,11 @@ def test_no_vertex_of_the_template_is_pinned_and_it_is_the_same_sphere():
     assert (wide.abs() > .49).all()                     # every vertex can reach the corner of its octant
 
 
-# %% nbs/07_reconstruction.ipynb #996bf03b
-def test_without_displacement_the_mesh_is_a_sphere_of_a_quarter():
-    sphere = icosphere(2).vertices
-    still = deform(sphere, torch.zeros(1, len(sphere), 3), torch.zeros(1, 3))
-    assert_close(still[0], sphere/4, atol=1e-6, rtol=0)
-
-
-# %% nbs/07_reconstruction.ipynb #aed7ecde
-def test_no_displacement_leaves_the_cube_and_every_gradient_is_finite():
-    sphere = icosphere(1).vertices
-    wild = (50*torch.randn(4, len(sphere), 3, generator=seeded())).requires_grad_()
-    lean = (5*torch.randn(4, 3, generator=seeded(1))).requires_grad_()
-    vertices = deform(sphere, wild, lean)
-    assert vertices.abs().max() <= .5
-    vertices.square().sum().backward()
-    assert wild.grad.isfinite().all() and lean.grad.isfinite().all()
-
-
-# %% nbs/07_reconstruction.ipynb #2ee85a0e
-def test_a_vertex_moves_as_the_formula_says():
-    sphere = torch.tensor([[.8, -.6, 0.]])
-    moved = deform(sphere, torch.tensor([[[1., 0, 0]]]), torch.tensor([[0., .5, 0]]))[0, 0]
-    x = 1/(1 + (.6/.4)*np.exp(-1.))               # sigmoid(logit(.4) + 1)
-    c = np.tanh(.5); y = -.3*(1 + c) + c          # the negative side stretches
-    assert_close(moved, torch.tensor([x/2, y/2, 0.], dtype=torch.float32))
-
-
-# %% nbs/07_reconstruction.ipynb #522b0412
-def test_weights_survive_the_round_trip():
-    model, images = tiny_model().eval(), torch.rand(2, 4, 64, 64, generator=seeded())
-    with tempfile.TemporaryDirectory() as tmp:
-        model.save(Path(tmp)/'reconstructor.safetensors')
-        assert_close(Reconstructor.load(tmp)(images), model(images), atol=0, rtol=0)
-
-
-# %% nbs/07_reconstruction.ipynb #8c785b78
-def test_a_file_that_is_no_model_is_refused_in_one_line():
-    from safetensors.torch import save_file
-    with tempfile.TemporaryDirectory() as tmp:
-        path = Path(tmp)/'weights.safetensors'
-        with pytest.raises(InputError, match='no such weights file'): Reconstructor.load(path)
-        path.write_bytes(b'not at all')
-        with pytest.raises(InputError, match='not a safetensors file'): Reconstructor.load(path)
-        save_file({'a': torch.zeros(1)}, path)
-        with pytest.raises(InputError, match='not the weights'): Reconstructor.load(path)
-        save_file({'a': torch.zeros(1)}, path, metadata={'architecture': '{"subdivisions": 1}'})
-        with pytest.raises(InputError, match='not the weights') as error: Reconstructor.load(path)
-        assert '\n' not in str(error.value)
-
-
-# %% nbs/07_reconstruction.ipynb #39bbbad9
-def test_a_description_that_asks_for_a_larger_network_than_its_weights_builds_nothing():
-    from safetensors.torch import save_file
-    weights = {k: v.contiguous() for k, v in tiny_model().state_dict().items()}
-    about = tiny_model().architecture
-    with tempfile.TemporaryDirectory() as tmp:
-        path = Path(tmp)/'weights.safetensors'
-        for wrong in (dict(hidden=10**9), dict(subdivisions=8), dict(width=10**6), dict(image_size=10**6), dict(features=10**12),
-                      dict(subdivisions=10**9), dict(subdivisions=-1), dict(hidden=1e400), dict(width=None), dict(image_size='x')):
-            save_file(weights, path, metadata={'architecture': json.dumps(about | wrong)})
-            with pytest.raises(InputError, match='not the weights of a Reconstructor'): Reconstructor.load(path)
-        for wrong in 'null', '[]', '3', '['*100_000:
-            save_file(weights, path, metadata={'architecture': wrong})
-            with pytest.raises(InputError, match='not the weights of a Reconstructor'): Reconstructor.load(path)
-        described = {'architecture': json.dumps(about)}
-        for other in {}, {'template': '(1, 0, 0, 0)'}:      # weights for a sphere in another rotation
-            save_file(weights, path, metadata=described | other)
-            with pytest.raises(InputError, match='deform another template sphere; train it again'): Reconstructor.load(path)
-        save_file(weights, path, metadata=described | {'template': '(9, 2, 4, 1)'})
-        assert len(Reconstructor.load(path).faces) == 80
-
-
-# %% nbs/07_reconstruction.ipynb #2f7317c8
-def test_predict_takes_a_path_an_image_an_array_and_a_tensor():
-    model, pixels = tiny_model(), torch.as_tensor(pictures()[3])
-    array = pixels.permute(1, 2, 0).numpy()
-    with tempfile.TemporaryDirectory() as tmp:
-        path = Path(tmp)/'chair.png'; Image.fromarray(array).save(path)
-        meshes = [model.predict(i) for i in (path, str(path), Image.open(path), array, pixels)]
-    for mesh in meshes: assert_close(mesh.vertices, meshes[0].vertices)
-    assert meshes[0].faces.shape == (80, 3) and model.training
-
-
-# %% nbs/07_reconstruction.ipynb #7f29059e
-def test_with_a_frame_an_object_in_the_corner_of_a_large_canvas_gives_nearly_the_same_mesh():
-    model, array = tiny_model(), torch.as_tensor(pictures()[3]).permute(1, 2, 0).numpy()
-    small = Image.fromarray(array).resize((48, 48), Image.BOX)
-    canvas = Image.new('RGBA', (400, 300)); canvas.paste(small, (345, 5))
-    usual, moved = (model.predict(image, frame=True).vertices for image in (array, canvas))
-    lost = model.predict(canvas).vertices
-    assert (usual - moved).norm() < .2*(usual - lost).norm()
-    assert_close(model.predict(array).vertices, model.predict(array, frame=False).vertices, rtol=0, atol=0)
-
-
-# %% nbs/07_reconstruction.ipynb #a7f58f94
-def test_images_of_another_kind_or_shape_are_refused_by_name():
-    model = tiny_model(); size = model.architecture['image_size']
-    for wrong in (torch.zeros(2, 4, size, size, dtype=torch.uint8), torch.zeros(4, size, size), torch.zeros(2, 3, size, size),
-                  torch.zeros(2, 4, size, 2*size), torch.zeros(2, 4, size//2, size//2), np.zeros((2, 4, size, size), np.float32)):
-        with pytest.raises(InputError, match=f'^images: expected floats .B, 4, {size}, {size}. in .*found'): model(wrong)
+# %% nbs/07_reconstruction.ipynb #03487224
+def test_the_encoder_has_the_published_size():
+    convs = 25*(4*64 + 64*128 + 128*256) + 2*(64 + 128 + 256) + 64 + 128 + 256
+    linears = 256*8*8*1024 + 1024*1024 + 1024*512 + 1024 + 1024 + 512
+    assert sum(p.numel() for p in Encoder().parameters()) == convs + linears
 
 
 # %% nbs/07_reconstruction.ipynb #b2ed18b1
@@ -188,59 +112,17 @@ def test_the_loss_of_every_view_reaches_the_encoder():
     assert all(g.isfinite() and g > 0 for g in grads)
 
 
-# %% nbs/07_reconstruction.ipynb #ebb928b5
-def test_colours_are_compared_under_the_masks_of_both_viewpoints():
-    views = viewpoint_ring()[[0, 6]][:, None]
-    sphere, generator = icosphere(2), seeded()
-    meshes = torch.stack([sphere.vertices*torch.tensor(size) for size in ([.2, .4, .05], [.05, .1, .4])])[:, None]
-    images = torch.rand(2, 1, 4, 64, 64, generator=generator); masks = (images[:, :, 3] > .5).float()
-    paint = torch.rand(2, 1, 162, 3, generator=generator)
-    loss_of = ReconstructionLoss(sphere.faces, color=.7)
-    plain, colored = loss_of(meshes, masks, views), loss_of(meshes, masks, views, 1e-4, images[:, :, :3], paint)
-    draw = SoftRenderer(64, sigma=1e-4, dist_eps=1e-10, light=Light(1., 0.))
-    by_hand = [(draw(meshes[m], sphere.faces, views[v], paint[m])[:, :3] - images[v, :, :3]*masks[v][:, None]).abs().mean() for m in (0, 1) for v in (0, 1)]
-    assert_close(colored - plain, .7*torch.stack(by_hand).mean())
-
-
-# %% nbs/07_reconstruction.ipynb #e1904d4a
-def test_a_model_with_colours_gives_them_and_keeps_its_shape_and_survives_the_round_trip():
-    def colored_model():
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0); return Reconstructor(subdivisions=1, width=4, hidden=32, features=16, colors=True).eval()
-    model, images = colored_model(), torch.rand(2, 4, 64, 64, generator=seeded())
-    vertices, colors = model(images, True)
-    assert_close(model(images), vertices, atol=0, rtol=0)
-    assert colors.shape == (2, 42, 3) and ((colors > 0) & (colors < 1)).all()
+# %% nbs/07_reconstruction.ipynb #522b0412
+def test_weights_survive_the_round_trip():
+    model, images = tiny_model().eval(), torch.rand(2, 4, 64, 64, generator=seeded())
     with tempfile.TemporaryDirectory() as tmp:
         model.save(Path(tmp)/'reconstructor.safetensors')
-        loaded = Reconstructor.load(tmp)
-        mesh = loaded.predict((images[1]*255).byte())
-    assert loaded.architecture['colors'] and mesh.vertex_colors.shape == (42, 3)
-    assert tiny_model().predict((images[1]*255).byte()).vertex_colors is None
+        assert_close(Reconstructor.load(tmp)(images), model(images), atol=0, rtol=0)
 
 
-# %% nbs/07_reconstruction.ipynb #f5d673a5
-def test_a_few_steps_of_training_lower_the_loss_by_a_third():
-    model, ring = tiny_model(), viewpoint_ring()
-    images = torch.as_tensor(pictures()).float()/255
-    loss_of, generator = ReconstructionLoss(model.faces), seeded()
-    adam, losses = torch.optim.Adam(model.parameters(), lr=3e-3), []
-    for _ in range(60):
-        pair = torch.randint(24, (2, 4), generator=generator)
-        vertices = model(images[pair].flatten(0, 1)).unflatten(0, (2, 4))
-        loss = loss_of(vertices, images[pair][:, :, 3], ring[pair])
-        adam.zero_grad(); loss.backward(); adam.step(); losses.append(loss.item())
-    assert sum(losses[-10:]) < 2/3*sum(losses[:10])
-
-
-# %% nbs/07_reconstruction.ipynb #a4907afd
-def test_every_view_of_every_object_is_scored_as_it_would_be_alone():
-    from ssr_nb.voxels import voxelize
-    model = tiny_model().eval()
-    images = torch.as_tensor(np.stack([pictures(seed=0), pictures(seed=1)]))[:, :3]
-    shapes = [make_shape('chair', seeded(s)) for s in (0, 1)]
-    voxels = torch.cat([voxelize(m.vertices, m.faces) for m in shapes])
-    scores = reconstruction_iou(model, images, voxels, block=1)
-    assert scores.shape == (2, 3) and 0 < scores.mean() < 1
-    alone = voxelize(model.predict(images[1, 2]).vertices, model.faces)[0]
-    assert_close(scores[1, 2], (alone & voxels[1]).sum()/(alone | voxels[1]).sum())
+# %% nbs/07_reconstruction.ipynb #a7f58f94
+def test_images_of_another_kind_or_shape_are_refused_by_name():
+    model = tiny_model(); size = model.architecture['image_size']
+    for wrong in (torch.zeros(2, 4, size, size, dtype=torch.uint8), torch.zeros(4, size, size), torch.zeros(2, 3, size, size),
+                  torch.zeros(2, 4, size, 2*size), torch.zeros(2, 4, size//2, size//2), np.zeros((2, 4, size, size), np.float32)):
+        with pytest.raises(InputError, match='^images: expected .*found'): model(wrong)
