@@ -170,7 +170,7 @@ class _Presets(Mapping[str, SSRConfig]):
 def _small() -> SSRConfig:
     "The method at a size that a CPU core trains in a minute."
     return SSRConfig(
-        iterations=800, batch=16, cycle=100,
+        iterations=800, batch=16, cycle=100, gate=.95,
         shape=ReconstructionConfig(lr=1e-3, decay=5/6, subdivisions=2, width=16,
                                    hidden=256, features=128),
         view=SiamVPConfig(lr=1e-3, pairs=0, image_size=32, width=16,
@@ -181,17 +181,17 @@ def _small() -> SSRConfig:
 def _medium() -> SSRConfig:
     "The published mesh and image size: about an hour of one CPU core."
     return SSRConfig(
-        iterations=2500, batch=16, cycle=100,
+        iterations=5000, batch=32, cycle=200, gate=.95,
         shape=ReconstructionConfig(lr=5e-4, width=32, hidden=512),
         view=SiamVPConfig(lr=5e-4, pairs=0, width=16, features=512),
-        run=RunConfig(validate_every=100, validate_images=0, checkpoint_minutes=5.))
+        run=RunConfig(validate_every=200, validate_images=0, checkpoint_minutes=5.))
 
 
 def _ring() -> SSRConfig:
     "The small size with our best rule (chapter 13)."
     from .ring import Ring
     small = _small()   # the rule orders whole objects: no label outlives them
-    return replace(small, references='all', gate=.95, labeled_share=None,
+    return replace(small, references='all', labeled_share=None,
                    update='replace', rule=Ring(),
                    view=replace(small.view, warmup=300, images=96, pseudo=2))
 
