@@ -23,7 +23,7 @@ ROW = dict(category='plane', method='ssr', labeled=2, seed=0, preset='small', it
 def test_the_methods_of_the_help_are_those_of_sweeps():
     assert METHODS == tuple(sweeps.METHODS)
     text = ' '.join(done(main, '--help').split())
-    assert f'Methods: {", ".join(METHODS)}.' in text and '--preset {' in text
+    assert f'Methods: {", ".join(METHODS)}.' in text and '--preset {paper,small,medium,ring}' in text
 
 
 def test_a_sweep_s_runs_are_its_own():
