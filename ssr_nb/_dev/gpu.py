@@ -172,11 +172,12 @@ def train_two_minutes(rehearse: bool, data: Path) -> Rows:
     "ssr_train --preset paper, stopped by a signal."
     run = data.parent/'run'
     words = [str(data), '--category', 'plane', '--out', str(run), '--quiet']
-    words += ['--preset', 'paper'] + (
-        ['--iterations', '20', '--run.checkpoint-every', '2', '--batch', '2',
-         '--run.validate-every', '5', '--shape.subdivisions', '1',
-         '--view.image-size', '32', '--view.kernels', '5', '4', '3',
-         '--view.width', '4'] if rehearse else ['--device', 'cuda'])
+    words += ['--preset', 'paper']
+    if not rehearse: words += ['--device', 'cuda']
+    else:
+        for name, value in {**TINY, 'iterations': 6, 'run.validate_every': 3}.items():
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f'--{name.replace("_", "-")}', *map(str, values)]
     running = subprocess.Popen([sys.executable, '-m', 'ssr_nb.cli.train', *words],
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try: running.wait(120)
