@@ -10,7 +10,7 @@ PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEV := $(BIN)/python -m ssr_nb._dev
 
-.PHONY: help demo test test-fast test-browser lessons lint lint-js docs app latency \
+.PHONY: help demo test test-fast test-browser lessons lint lint-js docs app gpu latency \
         lab sync hooks clean
 
 help:  ## this list
@@ -44,6 +44,9 @@ lint-js:  # eslint where node is there
 	else [ -x node_modules/.bin/eslint ] || \
 	    npm install --no-package-lock --no-audit --no-fund --silent; \
 	    npm run --silent lint; fi
+
+gpu: $(VENV)/.dev  ## what a GPU makes of it, in 8 minutes: nbs/results/gpu.md (REHEARSE=1: small, on a CPU)
+	$(DEV).gpu $(if $(REHEARSE),--rehearse)
 
 latency: $(VENV)/.all  ## how long a key press takes until the new image
 	$(DEV).latency
