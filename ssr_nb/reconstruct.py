@@ -9,6 +9,7 @@ __all__ = ['DIST_EPS', 'Encoder', 'deform', 'Decoder', 'check_images', 'Reconstr
 # %% ../nbs/07_reconstruction.ipynb #db11dda9
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,20 @@ def deform(
     center = torch.tanh(centroid)[:, None]
     vertices = vertices.relu()*(1 - center) - (-vertices).relu()*(1 + center)
     return .5*(vertices + center)
+
+# %% ../nbs/07_reconstruction.ipynb #bda2f79c
+_ROTATION = 9, 2, 4, 1  # a quaternion w, x, y, z, not normalised
+
+def template_sphere(
+    subdivisions: int = 3,  # of an icosahedron: 3 gives V = 642
+) -> Mesh:                  # no vertex on a coordinate plane
+    "The icosphere in the one fixed rotation that every network starts from."
+    sphere = icosphere(subdivisions)
+    w, x, y, z = _ROTATION
+    cross = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]]).double()
+    rotation = torch.eye(3).double() + 2*(w*cross + cross@cross)/(
+        w*w + x*x + y*y + z*z)
+    return replace(sphere, vertices=(sphere.vertices.double()@rotation.T).float())
 
 # %% ../nbs/07_reconstruction.ipynb #9f6ff0e6
 class Decoder(nn.Module):
@@ -130,7 +145,7 @@ class Reconstructor(nn.Module):
         self.architecture: dict[str, Any] = dict(
             subdivisions=subdivisions, image_size=image_size, width=width,
             hidden=hidden, features=features, batch_norm=batch_norm, colors=colors)
-        template = icosphere(subdivisions)
+        template = template_sphere(subdivisions)
         self.register_buffer('faces', template.faces, persistent=False)
         self.encoder = Encoder(image_size, width, hidden, features,
                                batch_norm)
@@ -195,7 +210,8 @@ def save_reconstructor(
 ):
     "Weights, and in the file's metadata the arguments to build it again."
     weights = {k: v.contiguous() for k, v in model.state_dict().items()}
-    about = {'architecture': json.dumps(model.architecture)}
+    about = {'architecture': json.dumps(model.architecture),
+             'template': str(_ROTATION)}
     with atomic_write(path) as temporary:
         Path(temporary).write_bytes(save(weights, metadata=about))
 
@@ -231,6 +247,9 @@ def load_reconstructor(
                                  'train it again')
             check_architecture(about, {k: file.get_slice(k).get_shape()
                                        for k in file.keys()})
+            if file.metadata().get('template') != str(_ROTATION):
+                raise InputError(f'{path}: its weights deform another '
+                                 'template sphere; train it again')
             weights = {k: file.get_tensor(k) for k in file.keys()}
         model = Reconstructor(**about)
         model.load_state_dict(weights)

@@ -25,7 +25,7 @@ if TYPE_CHECKING: import pandas as pd
 
 __all__ = ['RunRecord', 'read_run']
 
-FORMAT = 4  # of checkpoints; the first edition wrote 3
+FORMAT = 5  # of checkpoints; 4 deformed another template sphere
 COUNTERS = ('iteration', 'seconds', 'log', 'best_iou', 'best_iteration', 'best',
             'sums')
 BROKEN = (   # what torch and zip raise on files that are none of theirs

@@ -3,6 +3,7 @@ import pytest
 
 from ssr_nb.reconstruct import (
     Encoder, ReconstructionLoss, Reconstructor, deform, reconstruction_iou,
+    template_sphere,
 )
 
 # %% nbs/07_reconstruction.ipynb #4731a437
@@ -41,6 +42,21 @@ def test_the_encoder_has_the_published_size():
     convs = 25*(4*64 + 64*128 + 128*256) + 2*(64 + 128 + 256) + 64 + 128 + 256
     linears = 256*8*8*1024 + 1024*1024 + 1024*512 + 1024 + 1024 + 512
     assert sum(p.numel() for p in Encoder().parameters()) == convs + linears
+
+
+# %% nbs/07_reconstruction.ipynb #4aec1ea3
+def test_no_vertex_of_the_template_is_pinned_and_it_is_the_same_sphere():
+    def pinned(vertices): return ((.5*vertices).abs() < 1e-3).any(1).sum().item()
+    assert [pinned(icosphere(n).vertices) for n in (1, 2, 3)] == [18, 42, 90]
+    assert [pinned(template_sphere(n).vertices) for n in (1, 2, 3)] == [0, 0, 0]
+    for n in range(6):
+        plain, turned = icosphere(n), template_sphere(n)
+        assert turned.vertices.ne(0).all() and (turned.faces == plain.faces).all()
+        assert_close(turned.vertices@turned.vertices[:9].T, plain.vertices@plain.vertices[:9].T, rtol=0, atol=1e-6)
+    corners = turned.vertices[turned.faces[:, :3]]
+    assert (torch.linalg.det(corners) > 0).all()       # turned, not mirrored
+    wide = deform(template_sphere(3).vertices, torch.full((1, 642, 3), 20.), torch.zeros(1, 3))
+    assert (wide.abs() > .49).all()                     # every vertex can reach the corner of its octant
 
 
 # %% nbs/07_reconstruction.ipynb #996bf03b
@@ -107,7 +123,11 @@ def test_a_description_that_asks_for_a_larger_network_than_its_weights_builds_no
         for wrong in 'null', '[]', '3', '['*100_000:
             save_file(weights, path, metadata={'architecture': wrong})
             with pytest.raises(InputError, match='not the weights of a Reconstructor'): Reconstructor.load(path)
-        save_file(weights, path, metadata={'architecture': json.dumps(about)})
+        described = {'architecture': json.dumps(about)}
+        for other in {}, {'template': '(1, 0, 0, 0)'}:      # weights for a sphere in another rotation
+            save_file(weights, path, metadata=described | other)
+            with pytest.raises(InputError, match='deform another template sphere; train it again'): Reconstructor.load(path)
+        save_file(weights, path, metadata=described | {'template': '(9, 2, 4, 1)'})
         assert len(Reconstructor.load(path).faces) == 80
 
 

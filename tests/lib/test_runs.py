@@ -102,7 +102,7 @@ def test_a_checkpoint_that_was_damaged_or_tampered_with_is_refused_whole(splits,
         for k, v in trainer.model.state_dict().items(): assert_close(v, before[k], atol=0, rtol=0)
     state = load()
     torch.save(state | {'format': state['format'] - 1}, path)
-    with pytest.raises(InputError, match='checkpoint format 3, this version reads 4; train again'): restore(trainer, path)
+    with pytest.raises(InputError, match='checkpoint format 4, this version reads 5; train again'): restore(trainer, path)
     torch.save(state | {'config': state['config'] | {'seed': torch.zeros(1).expand(10**11)}}, path)
     with pytest.raises(InputError, match='written with other settings: seed a Tensor, now 3'): restore(trainer, path)
     for missing in ('objects', 'config', 'pseudo', 'log', 'threads', 'model'):
