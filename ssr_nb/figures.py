@@ -2,11 +2,12 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -18,6 +19,7 @@ from .display import figure_png, straight_alpha, tinted
 from .reconstruct import Reconstructor
 from .render import render_views
 from .runs import RunRecord
+from .voxels import voxel_iou, voxelize
 
 __all__ = ['GalleryRow', 'curves_figure', 'gallery', 'gallery_figure']
 
@@ -89,6 +91,7 @@ class GalleryRow:
     image: np.ndarray   # (4, S, S) uint8, the input
     view: int           # number of its viewpoint
     renders: dict[str, np.ndarray]  # name -> (24, 4, S, S) uint8, by viewpoint
+    ious: dict[str, float] = field(default_factory=dict)   # name -> 3D IoU
 
 
 def gallery(
@@ -102,12 +105,14 @@ def gallery(
     rows = []
     for n in objects:
         image = np.array(split.images[n, view])
-        renders = {'truth': np.array(split.images[n])}
+        renders, ious = {'truth': np.array(split.images[n])}, {}
+        truth = torch.tensor(np.asarray(split.voxels[n])).bool()
         for name, model in models.items():
             mesh = tinted(model.predict(image), METHOD_COLORS.get(name, _OTHER))
+            ious[name] = float(voxel_iou(voxelize(mesh.vertices, mesh.faces), truth[None]))
             rendered = render_views(mesh, split.viewpoints, image_size)
             renders[name] = straight_alpha(np.asarray(rendered))
-        rows.append(GalleryRow(f'object {n}', image, view, renders))
+        rows.append(GalleryRow(f'object {n}', image, view, renders, ious))
     return rows
 
 
@@ -129,6 +134,10 @@ def gallery_figure(
                       extent=(-1, 1, -1, 1))
             ax.set(xlim=(-1, 1), ylim=(-1, 1))
             ax.axis('off')
+        for ax, name in zip(line, names):
+            if name in row.ious:
+                ax.text(0, -.98, f'IoU {row.ious[name]:.2f}', ha='center',
+                        va='bottom', fontsize=9)
     for k, (ax, name) in enumerate(zip(axes[0], names + names)):
         label = METHOD_LABELS.get(name, name)
         if k >= len(names): label += ',\nnovel view'
