@@ -17,7 +17,7 @@ if TYPE_CHECKING:   # commands look for a sample before torch is imported
 __all__ = ['MaskFit', 'fit_mask', 'pretrained_facts', 'sample_images']
 
 _HERE = Path(__file__).parent
-_GUESS = .7          # IoU of silhouettes below which a mesh is a guess
+_GUESS = 1.4   # pixels between outlines from which on a mesh is a guess
 
 
 def sample_images() -> dict[str, Path]:   # name -> PNG with alpha
@@ -34,12 +34,13 @@ def pretrained_facts() -> dict[str, Any]:
 class MaskFit:
     "How well a mesh gives back the mask of the image that it was made of."
     azimuth: float   # degrees, of the viewpoint where it fits best
-    iou: float       # of the silhouettes from there
+    iou: float       # of the two silhouettes from there
+    offset: float    # mean distance of their outlines, pixels
 
     @property
     def guess(self) -> bool:
         "Whether the image is probably unlike those that the network knows."
-        return self.iou < _GUESS
+        return self.offset > _GUESS
 
 
 def fit_mask(
@@ -47,10 +48,12 @@ def fit_mask(
     mask: 'Tensor',       # (S, S) in [0, 1], as the network saw it
     azimuths: int = 72,   # viewpoints to try, all around
 ) -> MaskFit:
-    """Silhouette IoU of a mesh and its image, from the best azimuth.
+    """Compare a mesh's silhouette with its image, from the best azimuth.
 
     A network that knows what it sees predicts a mesh that gives the mask back
-    from one of the viewpoints of training; where it guesses, none fits.
+    from one of the viewpoints of training; where it guesses, none fits. The
+    area that differs, divided by the length of the outline, is the offset: an
+    IoU would be low for whatever is thin.
     """
     import torch
 
@@ -66,4 +69,14 @@ def fit_mask(
     both = (rendered*mask).sum((1, 2))
     ious = both/((rendered + mask).sum((1, 2)) - both)
     best = int(ious.argmax())
-    return MaskFit(float(turns[best]), float(ious[best]))
+    differing = float((rendered[best] - mask).abs().sum())
+    return MaskFit(float(turns[best]), float(ious[best]),
+                   differing/_outline_length(mask))
+
+
+def _outline_length(mask: 'Tensor') -> float:
+    "Pixels; the steps of a slanted line are 4/π times as long, in the mean."
+    from torch.nn.functional import pad
+    framed = pad(mask, (1, 1, 1, 1))
+    steps = framed.diff(dim=0).abs().sum() + framed.diff(dim=1).abs().sum()
+    return .785*float(steps)

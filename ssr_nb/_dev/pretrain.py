@@ -46,7 +46,8 @@ class Pretrain:
     "Train the network that the package brings, of built-in shapes alone."
     out: Folder = Path('runs/pretrained')   # gets data and runs
     count: int = 400             # objects of each family, of which 70 % train
-    iterations: int = 4000       # on silhouettes; a quarter more with colours
+    iterations: int = 2500       # on silhouettes
+    colored: int = 600           # more of them, with colours
     seed: int = 0
     threads: int = 1             # of the CPU
     package: Folder = ROOT/'ssr_nb'         # gets weights/ and samples/
@@ -62,10 +63,11 @@ def silhouette_config(o: Pretrain) -> SSRConfig:
 
 
 def color_config(o: Pretrain) -> SSRConfig:
-    "The same network with a colour head, at the lower learning rate of the end."
+    "The same network with a colour head; lower learning rates end the run."
     first = silhouette_config(o)
-    return replace(first, iterations=o.iterations//4, shape=replace(
-        first.shape, color=1., lr=3e-4, decay=.7))
+    return replace(first, iterations=o.colored, batch=8,
+                   shape=replace(first.shape, color=1., decay=.5),
+                   run=RunConfig(validate_every=300, checkpoint_every=100))
 
 
 class StartFrom(Callback):
@@ -120,10 +122,11 @@ def write_network(o: Pretrain, folder: Path):
     shipped = Reconstructor.load(weights)   # float32 again
     about = dict(
         families=list(FAMILIES), objects=len(object_names(folder, 'train')),
-        iterations=o.iterations + o.iterations//4, iou=family_scores(shipped, folder),
+        iterations=[o.iterations, o.colored], iou=family_scores(shipped, folder),
         licence='Apache-2.0', version=__version__,
         command=f'python -m ssr_nb._dev.pretrain --count {o.count} '
-                f'--iterations {o.iterations} --seed {o.seed}')
+                f'--iterations {o.iterations} --colored {o.colored} '
+                f'--seed {o.seed}')
     write_text(weights/'about.json', json.dumps(about, indent=1) + '\n')
     say(json.dumps(about['iou']))
 

@@ -45,7 +45,7 @@ VIEW = 10   # of their images: the front, from aside
 # what the demo changes of the small preset, beside what can be chosen
 RECIPE: dict[str, Any] = {'references': 'all', 'cycle': 50, 'shape.decay': .8,
                           'shape.subdivisions': 3, 'shape.width': 24,
-                          'run.validate_every': 50}
+                          'run.validate_every': 25}
 
 
 @dataclass(frozen=True)
@@ -260,6 +260,16 @@ def show_progress(
         bar.update(iteration - bar.n)
 
 
+def compile_kernels():
+    "Before there are bars, which what a worker says would cut."
+    from ..camera import viewpoint_ring
+    from ..mesh import icosphere
+    from ..render import SoftRenderer
+    sphere = icosphere(0)
+    corners = (.3*sphere.vertices[None]).requires_grad_()
+    SoftRenderer(8).silhouettes(corners, sphere.faces, viewpoint_ring()[:1]).sum().backward()
+
+
 def train_both(
     o: Demo,
 ) -> dict[str, dict[str, Any]]:   # method -> result of demo_worker
@@ -312,10 +322,9 @@ def demo_lead(
     return (f'With the viewpoints of {o.labeled} objects known, SSR reaches '
             f'a 3D IoU of {ssr:.2f} on objects it has never seen; SoftRas, '
             f'which can only use those {o.labeled}, reaches {softras:.2f}. '
-            f'SoftRas fits its {o.labeled} objects by heart, so every image '
-            'gets the nearest of these few meshes, whatever it shows; SSR also '
-            'learns from the images to which SiamVP gives a viewpoint, so its '
-            'meshes follow the image.')
+            f'SoftRas overfits its {o.labeled} objects: its mesh is nearly one of '
+            'these, whatever the image shows. SSR also trains on images with a '
+            'pseudo-label, so its meshes follow the image.')
 
 
 def demo_facts(
@@ -412,6 +421,7 @@ def main(
         open_demo(o)
         try:
             sizes = demo_data(o)
+            compile_kernels()
             results = train_both(o)
         except KeyboardInterrupt: results = {}
         if not all(results.values()) or not results:

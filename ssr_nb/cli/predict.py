@@ -124,11 +124,11 @@ def network_line() -> str:
 
 def fit_line(fit: 'MaskFit') -> str:
     "Whether the mesh can be believed."
-    found = f'its silhouette fits the image to an IoU of {fit.iou:.2f}'
+    found = (f'from its best side its outline is {fit.offset:.1f} pixels off the '
+             f"image's, in the mean (silhouette IoU {fit.iou:.2f})")
     if not fit.guess: return found
-    return (f'a guess: {found} at most; the image is unlike those in training, '
-            'or shows the object from another height or at another size '
-            '(see --frame)')
+    return (f'a guess: {found}; the image is unlike those in training, or shows '
+            'the object from another height or at another size (see --frame)')
 
 
 def preview_figure(
