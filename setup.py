@@ -32,6 +32,7 @@ setup(
     extras_require={key.removesuffix('_requirements'): cfg[key].split()
                     for key in cfg if key.endswith('_requirements')},
     packages=find_packages(include=[lib, f'{lib}.*'], exclude=[f'{lib}._dev*']),
-    package_data={lib: ['py.typed', '*.j2', '*.mplstyle', 'widgets/static/*']},
+    package_data={lib: ['py.typed', '*.j2', '*.mplstyle', 'widgets/static/*',
+                        'weights/*', 'samples/*']},
     entry_points={'console_scripts': cfg['console_scripts'].split()},
 )

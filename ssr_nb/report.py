@@ -69,7 +69,8 @@ def report_html(
     ).from_string(files('ssr_nb').joinpath('report.html.j2').read_text('utf-8'))
     names = list(report.gallery[0].renders) if report.gallery else []
     rows = [dict(title=row.title, image=image_uri(row.image),
-                 strips=[(name, _strip(row.renders[name])) for name in names])
+                 strips=[(name, _strip(row.renders[name]), row.iou.get(name))
+                         for name in names])
             for row in report.gallery]
     return template.render(
         report=report, result=text_table(report.table), rows=rows,

@@ -37,7 +37,7 @@ ROOMS = [line.split() for line in '''
     runs
     callbacks
     evaluate
-    tables  figures
+    tables  figures  pretrained
     report
     sweep
     widgets

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numba.core import event
 from torch import Tensor
+from tqdm import tqdm
 
 from .options import CHOICES, RasterOptions
 from .reference import cutoff, nearest_image, white_image
@@ -508,8 +509,8 @@ class CompileNotice(event.Listener):
     def on_start(self, _):
         if CompileNotice.said: return
         CompileNotice.said = True
-        print('ssr_nb: compiling the rasterizer for this processor, once '
-              '(some seconds)', file=sys.stderr, flush=True)
+        tqdm.write('ssr_nb: compiling the rasterizer for this processor, once '
+                   '(some seconds)', file=sys.stderr)   # above a bar, not in it
 
     def on_end(self, _): pass
 

@@ -18,7 +18,7 @@ from ssr_nb.config import PRESETS, method_name
 from ssr_nb.core import InputError
 
 
-def filled(out, category='chair'):
+def filled(out, category='sofa'):
     "A folder with every file that a demo writes."
     open_demo(Demo(out, category=category))
     for file in demo_files(out, category)[1:]:
@@ -31,12 +31,12 @@ def test_the_same_demo_goes_on_and_another_only_when_told_to_begin_anew(tmp_path
     out = filled(tmp_path/'demo')
     mine = out/'data'/'mine_train_images.npz'; mine.write_text('mine')
     (out/'runs'/'ssr'/'run.lock').touch()
-    open_demo(Demo(out)); assert all(f.exists() for f in demo_files(out, 'chair'))
-    with pytest.raises(InputError, match=r'other settings \(--category chair, now car, --seed 0, now 3\); choose another --out, or --fresh'):
+    open_demo(Demo(out)); assert all(f.exists() for f in demo_files(out, 'sofa'))
+    with pytest.raises(InputError, match=r'other settings \(--category sofa, now car, --seed 0, now 3\); choose another --out, or --fresh'):
         open_demo(Demo(out, category='car', seed=3))
-    assert all(f.exists() for f in demo_files(out, 'chair'))
+    assert all(f.exists() for f in demo_files(out, 'sofa'))
     open_demo(Demo(out, category='car', fresh=True))
-    assert not any(f.exists() for f in demo_files(out, 'chair')[1:]) and mine.read_text() == 'mine'
+    assert not any(f.exists() for f in demo_files(out, 'sofa')[1:]) and mine.read_text() == 'mine'
     assert (out/'runs'/'ssr'/'run.lock').exists()     # a lock is never removed: two could hold it
     assert json.loads((out/'demo.json').read_text())['category'] == 'car'
     (out/'report.html').write_text('ours'); open_demo(Demo(out, category='car', fresh=True)); assert not (out/'report.html').exists()
@@ -44,11 +44,11 @@ def test_the_same_demo_goes_on_and_another_only_when_told_to_begin_anew(tmp_path
 
 def test_a_running_demo_keeps_others_out_also_with_fresh(tmp_path):
     out = filled(tmp_path/'demo')
-    before = {f: f.read_text() for f in demo_files(out, 'chair')}
+    before = {f: f.read_text() for f in demo_files(out, 'sofa')}
     with FileLock(out/'demo.lock'):
         for words in ([], ['--fresh'], ['--fresh', '--category', 'car']):
             assert 'another demo is running here' in refused(main, '--out', out, *words)
-    assert {f: f.read_text() for f in demo_files(out, 'chair')} == before and (out/'demo.lock').exists()
+    assert {f: f.read_text() for f in demo_files(out, 'sofa')} == before and (out/'demo.lock').exists()
     with lock_demo(out): pass
 
 
@@ -72,7 +72,7 @@ def test_its_recipe_is_the_small_preset_with_a_few_changes_and_can_be_typed():
     o = Demo(labeled=5, seed=3, iterations=60)
     for method in METHODS: assert method_name(demo_config(o, method)) == {'ssr': 'joint'}.get(method, method)
     config = demo_config(o, 'ssr')
-    assert replace(config.shape, decay=0) == replace(PRESETS['small'].shape, decay=0) and config.view == PRESETS['small'].view
+    assert replace(config.shape, decay=0, subdivisions=2, width=16) == replace(PRESETS['small'].shape, decay=0) and config.view == PRESETS['small'].view
     for rule in ('agreement', 'confidence', 'joint'):
         o = replace(o, rule=rule)
         words = train_words(o)
@@ -101,7 +101,7 @@ def test_the_demo_tells_of_both_methods_and_can_be_run_again(tmp_path):
     assert first.returncode == 0 and '| SoftRas |' in first.stdout and '| SSR |' in first.stdout, first.stderr
     made = {f for f in out.rglob('*') if f.is_file() and f.suffix != '.lock'}
     assert {out/'report.html', out/'report.png', out/'meshes/object_0_ssr.obj', out/'meshes/object_1_input.png'} <= made
-    assert made <= set(demo_files(out, 'chair')) and 'ssr_train ' in (out/'report.html').read_text()
+    assert made <= set(demo_files(out, 'sofa')) and 'ssr_train ' in (out/'report.html').read_text()
     before = (out/'runs/ssr/metrics.csv').read_text()
     again = program('demo', *words)
     assert again.returncode == 0 and (out/'runs/ssr/metrics.csv').read_text() == before

@@ -11,6 +11,7 @@ from matplotlib import rc_context
 from PIL import Image
 from torch.testing import assert_close
 
+from ssr_nb._dev.lab import Tab
 from ssr_nb.display import figure_png, straight_alpha
 from ssr_nb.figures import (
     METHOD_COLORS,
@@ -22,6 +23,7 @@ from ssr_nb.figures import (
     image_uri,
 )
 from ssr_nb.render import render_views
+from ssr_nb.reconstruct import reconstruction_iou
 from ssr_nb.report import Report, report_figure, report_html, write_report
 from ssr_nb.runs import read_run
 from ssr_nb.voxels import voxel_iou, voxelize
@@ -83,6 +85,16 @@ def test_the_gallery_shows_the_input_and_every_mesh_from_every_viewpoint(rows):
     assert len(figure.axes) == 8
     assert [ax.get_title() for ax in figure.axes[:4]] == [
         'input', 'SSR', 'truth,\nnovel view', 'SSR,\nnovel view']
+
+
+def test_the_gallery_says_the_iou_of_each_mesh_under_it(rows):
+    model, split = tiny_model(), box_split()
+    truth = torch.as_tensor(split.voxels[2:3]).bool()
+    image = torch.as_tensor(split.images[2:3, 5:6])
+    iou = reconstruction_iou(model, image, truth).item()
+    assert rows[0].iou == {'ssr': pytest.approx(iou)}
+    words = [text.get_text() for ax in gallery_figure(rows[:1]).axes for text in ax.texts]
+    assert words == [f'IoU {iou:.2f}']
 
 
 def test_a_figure_for_a_dark_page_differs_from_that_for_a_light_one(runs):
@@ -175,7 +187,8 @@ def test_a_page_has_no_tag_that_its_names_brought_in(runs, rows):
     plain = Report('title', 'lead', [dict(method='a', iou=.5)], runs, rows,
                    dict(objects='three'), 'command')
     renamed = [type(row)(odd, row.image, row.view, {
-        'truth': row.renders['truth'], odd: row.renders['ssr']}) for row in rows]
+        'truth': row.renders['truth'], odd: row.renders['ssr']},
+        {odd: row.iou['ssr']}) for row in rows]
     named = Report(odd, odd, [{'method': odd, odd: .5}], {odd: runs['ssr']}, renamed,
                    {odd: odd}, odd)
     source = report_html(named)
@@ -211,3 +224,24 @@ def test_a_report_without_gallery_and_facts_has_no_empty_section(runs, tmp_path)
     write_report(Report('title', 'lead', [], runs, []), tmp_path)
     source = (tmp_path/'report.html').read_text()
     assert re.findall('<h2>(.*?)</h2>', source) == ['The result', 'How training went']
+
+
+@pytest.mark.browser
+def test_dragging_a_mesh_turns_all_of_them_and_moves_the_slider(chromium, runs, rows, tmp_path):
+    write_report(Report('title', 'lead', [dict(method='a', iou=.5)], runs, rows), tmp_path)
+    tab = Tab(chromium)
+    tab.page.goto(f'file://{tmp_path}/report.html')
+    slider, tiles = tab.page.locator('.slider input'), tab.page.locator('div.turntable')
+    def shown(): return [tile.evaluate('e => getComputedStyle(e).backgroundPositionX') for tile in tiles.all()]
+    before, box = shown(), tiles.first.bounding_box()
+    assert slider.input_value() == '5' and len(set(before)) == 1
+    x, y = box['x'] + box['width']/2, box['y'] + box['height']/2
+    tab.page.mouse.move(x, y); tab.page.mouse.down()
+    tab.page.mouse.move(x + box['width']/4, y); tab.page.mouse.up()
+    assert slider.input_value() == '8' and len(set(shown())) == 1 and shown() != before
+    tab.page.mouse.move(x, y); tab.page.mouse.down()
+    tab.page.mouse.move(x - box['width'], y); tab.page.mouse.up()
+    assert slider.input_value() == '20'   # past view 0, to the other end
+    tab.page.mouse.move(x, y + 5)         # let go
+    assert slider.input_value() == '20'
+    tab.check()
