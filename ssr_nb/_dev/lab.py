@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ['Server', 'Tab', 'array_in_kernel', 'close_notebook', 'expect',
            'expect_picture', 'find_browser', 'in_kernel', 'launch', 'open_notebook',
            'open_saved', 'page_flaws', 'panel', 'patch_cells', 'press', 'run_all',
-           'serve', 'serve_lab', 'shown', 'widget_notebooks']
+           'serve', 'serve_lab', 'shown', 'widget_notebooks', 'write_notebook']
 
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome',
@@ -328,6 +328,20 @@ def in_kernel(
 ) -> str:             # what print(expression) prints
     "Ask the kernel of the notebook."
     return str(tab.page.evaluate(EXECUTE, f'print({expression})')).strip()
+
+
+def write_notebook(
+    path: Path,      # of the notebook
+    *sources: str,   # of its code cells
+) -> str:            # its name
+    "A notebook file of code cells, without outputs."
+    cells = [dict(cell_type='code', id=f'cell{n}', metadata={}, outputs=[],
+                  execution_count=None, source=source)
+             for n, source in enumerate(sources)]
+    kernel = dict(name='python3', display_name='Python 3', language='python')
+    path.write_text(json.dumps(dict(nbformat=4, nbformat_minor=5, cells=cells,
+                                    metadata={'kernelspec': kernel})))
+    return path.name
 
 
 def patch_cells(

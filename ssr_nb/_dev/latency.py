@@ -2,11 +2,10 @@
 
     python -m ssr_nb._dev.latency
 """
-import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from ssr_nb._dev.lab import (
     press,
     run_all,
     serve_lab,
+    write_notebook,
 )
 
 if TYPE_CHECKING: from playwright.sync_api import Locator
@@ -67,14 +67,9 @@ def images_a_second(
 
 def main() -> None:
     "Print how long it takes from key to image in JupyterLab."
-    cell: dict[str, Any] = dict(
-        cell_type='code', metadata={}, outputs=[], id='viewer', execution_count=None,
-        source='from ssr_nb.widgets import MeshViewer\nviewer = MeshViewer()\nviewer')
-    kernel = dict(name='python3', display_name='Python 3', language='python')
-    notebook = dict(nbformat=4, nbformat_minor=5, cells=[cell],
-                    metadata={'kernelspec': kernel})
     with tempfile.TemporaryDirectory() as nbs, open_browser() as browser:
-        (Path(nbs)/'viewer.ipynb').write_text(json.dumps(notebook))
+        write_notebook(Path(nbs)/'viewer.ipynb', 'from ssr_nb.widgets import '
+                       'MeshViewer\nviewer = MeshViewer()\nviewer')
         with serve_lab(Path(nbs)) as (server, _):
             tab = Tab(browser)
             open_notebook(tab, server, 'viewer.ipynb')

@@ -102,14 +102,14 @@ def picture(
 def tagged(
     panel: traitlets.HasTraits,
     tag: str,                # control or picture
-) -> list[dict[str, Any]]:   # in the order in which its class states them
+) -> list[dict[str, Any]]:   # as its class states them, then its base
     "What the traits and methods of a panel say of themselves."
-    found = {}
-    for base in reversed(type(panel).__mro__):
+    found: dict[str, dict[str, Any]] = {}
+    for base in type(panel).__mro__:
         for name, member in vars(base).items():
             tags = getattr(member, 'metadata', None) or (
                 vars(member) if hasattr(member, '__dict__') else {})
-            if tag in tags: found[name] = dict(name=name, **tags[tag])
+            if tag in tags: found.setdefault(name, dict(name=name, **tags[tag]))
     return list(found.values())
 
 

@@ -1,5 +1,5 @@
 "A mesh to turn, what the rasterizer makes of it, and where its vertices want to go."
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -7,13 +7,14 @@ import torch
 import traitlets
 from torch import Tensor
 
-from ..camera import eye_from_angles
+from ..camera import camera_axes, eye_from_angles
 from ..core import InputError
 from ..display import straight_alpha, tinted
 from ..losses import silhouette_iou_loss
 from ..mesh import Mesh, face_vertices, icosphere, normalize, vertex_normals
 from ..meshio import load_mesh
 from ..render import Light, SoftRenderer, facing_normals, render_views, soft_rasterize
+from ..shapes import make_shape
 from .controls import (
     button,
     choice,
@@ -24,13 +25,16 @@ from .controls import (
     toggle,
     upload,
 )
-from .panel import Panel, script
+from .fitting import fit_sphere
+from .panel import Panel, one_thread, script
 
 __all__ = ['MeshViewer']
 
 MESH_FILES = '.obj', '.glb', '.off', '.ply', '.stl'
 IMAGES = 'silhouette', 'color', 'depth', 'normals', 'against target'
 MESH_COLOR, TARGET_COLOR = (1., .55, .1), (.1, .45, 1.)  # RGB; sum nearly white
+OBJECTS = {'car': 4, 'plane': 6, 'chair': 0, 'own': -1}   # family: seed
+LAMP = Light(.45, .6, (-.35, .6, -1.))   # beside the camera: right, up, forward
 _ORANGE, _BLUE, _GREY = '#ff8c1a', '#1a73ff', '#b8b8b8'  # the same in HTML
 
 
@@ -173,14 +177,39 @@ def mesh_tables(
             'arrows': b'' if arrows is None else table(arrows, '<f4')}
 
 
+def camera_light(
+    view: tuple[float, float, float],   # distance, elevation, azimuth
+    mirrored: bool = False,
+) -> Light:
+    "A lamp that moves with the camera, as the browser has it."
+    axes = camera_axes(eye_from_angles(*map(torch.tensor, view)))
+    right, up, forward = LAMP.direction
+    direction = torch.tensor([-right if mirrored else right, up, forward]) @ axes
+    return replace(LAMP, direction=tuple(direction.tolist()))
+
+
+def mesh_tile(
+    mesh: Mesh,
+    view: tuple[float, float, float],   # distance, elevation, azimuth
+    size: int,                          # pixels
+    samples: int = 2,                   # a pixel, each way
+    mirrored: bool = False,
+) -> bytes:                             # a PNG file
+    "A mesh as the browser shows it, by Python."
+    rgba = straight_alpha(render_views(
+        mesh, torch.tensor([view]), size, samples, camera_light(view, mirrored)
+    ).numpy()[0]).transpose(1, 2, 0)
+    return encode(np.ascontiguousarray(rgba[:, ::-1] if mirrored else rgba))
+
+
 class MeshPanel(Panel):
     "A panel with a mesh to turn."
-    azimuth = slider(30., -180., 180., 1., 'azimuth', '°')
+    azimuth = slider(145., -180., 180., 1., 'azimuth', '°')
     elevation = slider(20., -89., 89., 1., 'elevation', '°')
     distance = slider(2.732, 2., 6., .05, 'distance')
     solid = picture('mesh')  # rendered by Python, without WebGL only
     webgl = traitlets.Bool(True).tag(sync=True, state=True)
-    light = traitlets.Dict(asdict(Light())).tag(sync=True)
+    lamp = traitlets.Dict(asdict(LAMP)).tag(sync=True)
     mirrored = traitlets.Bool(False).tag(sync=True)  # as an eye sees it
     vertices = traitlets.Bytes().tag(sync=True)  # (V, 3) float32
     faces = traitlets.Bytes().tag(sync=True)     # (F, 3) uint32
@@ -196,11 +225,8 @@ class MeshPanel(Panel):
 
     def solid_picture(self, samples: int = 1) -> bytes:
         "The mesh as the browser shows it, but for the arrows."
-        view = torch.tensor([[self.distance, self.elevation, self.azimuth]])
-        rgba = straight_alpha(render_views(
-            self.held, view, 192, samples, Light(**self.light)).numpy()[0])
-        columns = slice(None, None, -1) if self.mirrored else slice(None)
-        return encode(np.ascontiguousarray(rgba.transpose(1, 2, 0)[:, columns]))
+        return mesh_tile(self.held, (self.distance, self.elevation, self.azimuth),
+                         192, samples, self.mirrored)
 
     def stills(self) -> dict[str, bytes]:
         return super().stills() | {'solid': self.solid_picture(samples=4)}
@@ -253,32 +279,49 @@ def scene_legend(
 
 class MeshViewer(MeshPanel):
     "A mesh to turn, its soft image, and the force on each vertex."
+    shape = choice(tuple(OBJECTS), 'object')
+    shows = choice(IMAGES, 'image')
     sigma = slider(1e-4, 1e-6, 1e-2, .1, 'sigma', log=True)
     gamma = slider(1e-4, 1e-6, 1e-1, .1, 'gamma', log=True)
-    shows = choice(IMAGES, 'picture')
-    force = toggle(False, 'force on each vertex')
-    frozen = toggle(False, 'hold the picture while the mesh turns')
-    soft = picture('what the rasterizer draws')
+    force = toggle(False, 'gradient at each vertex')
+    frozen = toggle(False, 'hold the image while the mesh turns')
+    soft = picture('what the rasterizer renders, 64×64 pixels', 300)
+    steps = traitlets.List().tag(sync=True)   # film of a fit: (words, PNG)
+    _esm = script('viewer')
 
     def __init__(
         self,
-        mesh: Mesh | None = None,    # None: a sphere of 642 vertices
+        mesh: Mesh | None = None,    # None: a built-in car
         target: Mesh | Tensor | None = None,  # None: the mesh itself
         image_size: int = 64,        # pixels of the soft image
         **state,                     # azimuth=…, sigma=…: see Look
     ):
-        sphere = icosphere(3)
-        self.mesh = mesh or Mesh(.4*sphere.vertices, sphere.faces)
+        self.own, self.mesh = mesh, icosphere(0)   # the latter until `show`
         self.target, self.image_size = target, image_size
         self.view: tuple[float, float, float] | None = None
-        super().__init__(**state)
-        self.hint = ('Drag the mesh to turn it; move sigma and watch the soft '
-                     'image beside it, the only thing that a loss sees.')
+        self.held_shape = ''         # which object the mesh is, or was fitted to
+        super().__init__(**dict(shape='car' if mesh is None else 'own') | state)
+        self.hint = ('Drag the mesh to turn it, press fit to see a sphere become '
+                     'it, or move sigma and watch the soft image.')
         self.glossary = {
             'sigma': 'blur of edges: at a distance of √sigma from an edge a face '
                      'covers a pixel by 27 % (the image is 2 wide)',
             'gamma': 'how softly the nearest face hides the others, in color',
-            'force': 'minus the gradient of 1 − IoU with the target, for a vertex'}
+            'gradient': 'an arrow is minus the gradient of 1 − IoU with the target '
+                        'at a vertex; the target is the object itself, if no '
+                        'other one is given',
+            'IoU': 'the area that two silhouettes share, over the area of both'}
+
+    def choose(self):
+        "Take up the object that is chosen, if it is another one."
+        if self.shape == self.held_shape: return
+        if self.shape != 'own':
+            self.mesh = make_shape(self.shape, torch.Generator().manual_seed(
+                OBJECTS[self.shape]))
+        elif self.own is not None: self.mesh = self.own
+        else: raise InputError('own: no mesh yet; choose a file, or drop one')
+        if self.held_shape: self.target = None
+        self.held_shape, self.steps = self.shape, []
 
     def look(self) -> Look:
         "The sliders as a state."
@@ -289,6 +332,7 @@ class MeshViewer(MeshPanel):
                     self.shows, self.force, self.image_size)
 
     def show(self) -> dict[str, Any]:
+        self.choose()
         target = self.mesh if self.target is None else self.target
         look = self.look()
         scene = mesh_scene(self.mesh, target, look)
@@ -296,14 +340,40 @@ class MeshViewer(MeshPanel):
             'soft': encode(scene.pixels), 'caption': scene.caption,
             'legend': scene_legend(look)}
 
-    @upload('load a mesh', MESH_FILES)
-    def load(self, name: str, content: bytes):
-        "Show the mesh of a file, scaled into the unit cube."
-        self.mesh = normalize(read_upload(name, content, MESH_FILES, load_mesh))
+    @button('fit a sphere to it')
+    def fit(self):
+        "A sphere becomes the target, in front of whoever is looking."
+        target = self.mesh if self.target is None else self.target
+        if not isinstance(target, Mesh):
+            raise InputError('target: expected a Mesh, to fit to views from all '
+                             'around; found a mask')
+        self.target, film = normalize(target), []
+        last = 100
+        for at in fit_sphere(self.target, last):
+            self.mesh = at.mesh
+            if at.step % 12 == 4 or at.step == last:
+                view = self.distance, self.elevation, self.azimuth
+                with one_thread(): tile = mesh_tile(painted(at.mesh), view, 96)
+                film.append((f'step {at.step}, IoU {at.iou:.2f}', tile))
+            self.draw()
+            with self.hold_sync():
+                self.progress, self.steps = at.step/last, list(film)
+                self.caption = (f'step {at.step} of {last}: mean IoU of the '
+                                f'silhouettes from nine sides {at.iou:.3f}')
+        self.progress = -1.
+
+    @button('show the object')
+    def restore(self):
+        "Back to the object, before any fit."
+        if not self.steps: return
+        target, self.held_shape = self.target, ''
+        self.target = target if self.shape == 'own' else None
         self.draw()
 
-    @button('take this mesh as target')
-    def aim(self):
-        "What is shown now is what the next mesh should look like."
-        self.target = self.mesh
-        self.draw()
+    @upload('mesh', MESH_FILES)
+    def load(self, name: str, content: bytes):
+        "Show the mesh of a file, scaled into the unit cube."
+        self.own = normalize(read_upload(name, content, MESH_FILES, load_mesh))
+        self.held_shape, self.target = '', None
+        if self.shape == 'own': self.draw()
+        self.shape = 'own'

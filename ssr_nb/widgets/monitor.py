@@ -212,6 +212,7 @@ class TrainingMonitor(Panel):
         return known | dict(
             film=encode(film_strip(self.images, snapshots, self.azimuth)),
             caption=text, live=state in (*BUSY, 'watched'),
+            progress=run.iteration/run.iterations if run and state in BUSY else -1.,
             disabled=self.closed(state))
 
     def state_of_run(self) -> str:

@@ -62,6 +62,7 @@ class MessageMixin(anywidget.AnyWidget):
     "Hears the browser, and says there what goes wrong."
     controls = traitlets.List().tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)  # what went wrong
+    answered = traitlets.Int(0).tag(sync=True)    # how often, for the bar there
 
     @contextmanager
     def report_errors(self) -> Iterator[None]:
@@ -92,6 +93,7 @@ class MessageMixin(anywidget.AnyWidget):
                 if control['kind'] == 'button': act()
                 else: act(str(content['file']), bytes(buffers[0]))
         except (InputError, traitlets.TraitError): pass
+        finally: self.answered += 1
 
 
 class Panel(MessageMixin):
@@ -108,6 +110,7 @@ class Panel(MessageMixin):
     legend = traitlets.List().tag(sync=True)       # of dict(title=…, items=
     #                                                [(colour, meaning), …])
     glossary = traitlets.Dict().tag(sync=True)     # symbol: meaning
+    progress = traitlets.Float(-1.).tag(sync=True) # 0 to 1; -1: nothing under way
     frame = traitlets.Int(0).tag(sync=True)        # pictures shown so far
 
     def __init__(self, **state):
@@ -134,8 +137,17 @@ class Panel(MessageMixin):
         self.shown = self.state()
         with self.report_errors(), one_thread(): values = self.show()
         with self.hold_sync():
+            self.message = ''
             for name, value in values.items(): setattr(self, name, value)
-            self.message, self.frame = '', self.frame + 1
+            self.frame += 1
+
+    def download(
+        self,
+        name: str,       # of the file
+        content: bytes,
+    ):
+        "Let the browser save a file."
+        self.send({'download': name}, [content])
 
     def follow(self, change):
         "Draw after a change, unless this state is shown already."

@@ -1,35 +1,41 @@
 "An image in, a mesh out: to turn, to look at from all around, to save."
-import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import traitlets
 from PIL import Image
 
 from ..camera import viewpoint_ring
 from ..core import InputError
 from ..data import load_image
-from ..data.image import open_picture
+from ..data.image import OBJECT_SHARE, open_picture
 from ..display import straight_alpha
 from ..mesh import Mesh
 from ..meshio import save_mesh
 from ..reconstruct import Reconstructor
-from ..render import SoftRenderer
+from ..render import SoftRenderer, render_views
+from ..shapes import make_shape
 from .controls import (
     IMAGE_FILES,
+    Number,
     button,
     choice,
     encode,
     picture,
     read_upload,
-    text_field,
     upload,
 )
 from .mesh_viewer import MeshPanel
-from .panel import one_thread
+from .panel import script
 
 __all__ = ['ReconstructionPanel']
+
+SAMPLES = Path(__file__).parents[1]/'samples'
+PHOTO_SIDE = 384   # pixels, at most, of the image in which one crops
 
 
 @dataclass(frozen=True)
@@ -57,86 +63,171 @@ def reconstruct(
     model: Reconstructor,
     image,           # whatever `load_image` takes
     mask=None,       # where the image has no alpha
+    by_eye: bool = False,   # a photograph: no mirror image, as those of data sets
 ) -> Reconstruction:
     "One image through the network. InputError without a mask."
     pixels = load_image(image, mask, model.architecture['image_size'])
-    mesh = model.predict(pixels)
+    mesh = model.predict(pixels.flip(-1) if by_eye else pixels)
     return Reconstruction(pixels.numpy(), mesh, silhouette_sheet(mesh))
 
 
-def path_inside(
-    folder: Path,   # exists
-    name: str,      # without suffix, from a stranger
+def as_picture(
+    pixels,             # (4, S, S) uint8, premultiplied, as in a data set
+) -> Image.Image:       # RGBA
+    "An image of a data set as a file would hold it."
+    return Image.fromarray(straight_alpha(np.asarray(pixels)).transpose(1, 2, 0))
+
+
+def sample_pictures() -> dict[str, Image.Image]:   # name: RGBA
+    "The sample images of the package; built-in objects if there are none."
+    there = {path.stem: open_picture(path) for path in sorted(SAMPLES.glob('*.png'))}
+    return there or {category: as_picture(render_views(make_shape(
+        category, torch.Generator().manual_seed(5)), viewpoint_ring()[[20]])[0])
+        for category in ('car', 'chair', 'plane')}
+
+
+def framed_square(
+    image: Image.Image,
+    mask: Image.Image | None,
+) -> tuple[float, float, float]:   # left, top, side; of the image's longer side
+    "The square around the object, which fills OBJECT_SHARE of it; or around all."
+    where = mask.convert('L') if mask else \
+        image.getchannel('A') if 'A' in image.getbands() else None
+    box = where and where.point([0]*128 + [255]*128).getbbox()
+    left, top, right, bottom = box or (0, 0, *image.size)
+    long = max(right - left, bottom - top)
+    side, whole = long/OBJECT_SHARE if box else long, max(image.size)
+    return ((left + right - side)/2/whole, (top + bottom - side)/2/whole, side/whole)
+
+
+def cut(
+    image: Image.Image,
+    square: tuple[float, float, float],  # left, top, side; of the longer side
+) -> Image.Image:
+    "What is in a square; nothing beside the image."
+    left, top, side = (round(x*max(image.size)) for x in square)
+    return image.crop((left, top, left + max(side, 1), top + max(side, 1)))
+
+
+def photo_png(image: Image.Image) -> bytes:
+    "An image for the browser, not larger than needed there."
+    small = image.convert('RGBA')
+    small.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
+    return encode(np.asarray(small))
+
+
+def mesh_file(
+    mesh: Mesh,
     suffix: str,    # .obj or .glb
-) -> Path:          # a file that does not exist yet
-    "Where a mesh may be saved. InputError for any other name."
-    if not re.fullmatch(r'\w[\w -]{0,79}', name):
-        raise InputError('file name: expected letters, digits, spaces, - '
-                         f'and _, found {name[:80]!r}')
-    path = folder/f'{name}{suffix}'
-    if path.exists() or path.is_symlink():
-        raise InputError(f'{path.name}: exists already; choose another name')
-    return path
+) -> bytes:
+    "A mesh as the content of a file."
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/f'mesh{suffix}'
+        save_mesh(mesh, path)
+        return path.read_bytes()
+
+
+def shipped_network() -> Reconstructor:
+    "The network that comes with the package."
+    load = getattr(Reconstructor, 'pretrained', None)
+    if load is None: raise InputError('model: expected a Reconstructor: this build '
+                                      'of ssr_nb has no trained network')
+    return load()
 
 
 class ReconstructionPanel(MeshPanel):
-    "Drop an image, turn the mesh, save it."
-    image = picture('image', width=128)
-    sheet = picture('silhouettes, azimuth 0°, -15°, … row by row', width=384)
-    name = text_field('mesh', 'file name')
+    "Choose or drop an image, turn the mesh, download it."
+    crop = traitlets.Tuple(*[Number(min=-2., max=2.)]*3, default_value=(
+        0., 0., 1.)).tag(sync=True, state=True)   # left, top, side: see `cut`
+    photo = traitlets.Bytes().tag(sync=True)       # PNG, in which one crops
+    sample = traitlets.Unicode().tag(sync=True, state=True)  # name, or nothing
+    samples = traitlets.Dict().tag(sync=True)      # name: PNG
+    image = picture('what the network gets', width=150)
+    sheet = picture('silhouettes of the mesh, azimuth 0°, -15°, … row by row',
+                    width=384)
     kind = choice(('.obj', '.glb'), 'file format')
+    _esm = script('reconstruction')
 
     def __init__(
         self,
-        model: Reconstructor,
-        image,                    # whatever `load_image` takes
-        folder: str | Path = '.', # where meshes are saved
-        **state,                  # azimuth=…, elevation=…, distance=…
+        model: Reconstructor | None = None,  # None: the one of the package
+        image=None,   # (4, S, S) uint8 of a data set; None: the first sample
+        **state,      # azimuth=…, elevation=…, distance=…
     ):
-        self.model, self.folder = model, Path(folder)
-        if not self.folder.is_dir():
-            raise InputError(f'{folder}: no such folder')
-        self.opened: Image.Image | None = None   # given in the browser
-        self.mask: Image.Image | None = None     # given before its image
-        self.result, self.note = reconstruct(model, image), ''
+        self.model = model or shipped_network()
+        self.pictures_of = sample_pictures()
+        self.mask: Image.Image | None = None      # of the image that is open
+        self.waiting: Image.Image | None = None   # one given before its image
+        self.opened, self.name, self.from_file = Image.new('RGBA', (1, 1)), 'mesh', False
+        self.by_eye = image is None   # else an image of a data set, mirrored
+        self.open_as = ''        # the sample that is open
+        self.seen: tuple = ()    # what the present result is made of
+        if image is None: state['sample'] = next(iter(self.pictures_of))
+        else: self.opened = as_picture(load_image(image))
         super().__init__(**state)
-        self.hint = ('Drop an image whose background is transparent, or an '
-                     'image and its mask, and turn the mesh that comes of it.')
+        self.samples = {k: photo_png(v) for k, v in self.pictures_of.items()}
+        self.hint = ('Choose a sample or drop an image of your own, drag its '
+                     'square around the object, and turn the mesh.')
+
+    def choose(self):
+        "Open the sample that is chosen, if it is another one."
+        if self.sample == self.open_as: return
+        if self.sample and self.sample not in self.pictures_of:
+            raise InputError('sample: expected one of '
+                             f'{", ".join(self.pictures_of)}, found {self.sample!r}')
+        self.open_as = self.sample
+        if not self.sample: return
+        self.take(self.pictures_of[self.sample], self.sample)
+        self.from_file, self.crop = False, (0., 0., 1.)
+
+    def take(self, image: Image.Image, name: str, mask: Image.Image | None = None):
+        "Take up another image."
+        self.opened, self.name, self.mask, self.by_eye = image, name, mask, True
 
     def show(self) -> dict[str, Any]:
-        pixels = straight_alpha(self.result.image).transpose(1, 2, 0)
+        self.choose()
+        made_of = self.opened, self.mask, self.crop
+        said, note = '', '; the mask waits for its image'*bool(self.waiting)
+        if made_of != self.seen:
+            image, mask = (x and cut(x, self.crop) for x in made_of[:2])
+            try: self.result = reconstruct(self.model, image, mask, self.by_eye)
+            except InputError as reason:
+                if not self.seen: raise
+                said = str(reason)
+            else: self.seen = made_of
         V, F = len(self.result.mesh.vertices), len(self.result.mesh.faces)
         return self.hold(self.result.mesh) | {
-            'image': encode(pixels), 'sheet': encode(self.result.sheet),
-            'caption': f'{V:,} vertices, {F:,} faces{self.note}'}
-
-    def take(self, image, mask=None):
-        "Reconstruct another image."
-        with self.report_errors(), one_thread():
-            self.result = reconstruct(self.model, image, mask)
-        self.note = ''
-        self.draw()
+            'photo': photo_png(self.opened), 'sheet': encode(self.result.sheet),
+            'image': encode(np.asarray(as_picture(self.result.image))),
+            'message': said, 'mirrored': self.by_eye, 'caption': f'{V:,} vertices, {F:,} faces{note}'}
 
     @upload('image', IMAGE_FILES)
     def open_image(self, name: str, content: bytes):
         "Reconstruct the image of a file, with the mask that waits for it."
-        self.opened = read_upload(name, content, IMAGE_FILES, open_picture)
-        mask, self.mask = self.mask, None
-        self.take(self.opened, mask)
+        image = read_upload(name, content, IMAGE_FILES, open_picture)
+        self.take(image, Path(name).stem, self.waiting)
+        self.waiting, self.from_file = None, True
+        self.frame_object()
 
     @upload('its mask', IMAGE_FILES)
     def open_mask(self, name: str, content: bytes):
         "Reconstruct the image again, with a mask; or keep it for the first one."
         mask = read_upload(name, content, IMAGE_FILES, open_picture)
-        if self.opened is not None: return self.take(self.opened, mask)
-        self.mask, self.note = mask, '; the mask waits for its image'
-        self.draw()
+        if not self.from_file:
+            self.waiting = mask
+            return self.draw()
+        self.mask = mask
+        self.frame_object()
 
-    @button('save the mesh')
+    def frame_object(self):
+        "Put the square around the object of a file, and reconstruct."
+        before, self.open_as = self.frame, ''
+        with self.hold_trait_notifications():
+            self.sample, self.crop = '', framed_square(self.opened, self.mask)
+        if self.frame == before: self.draw()
+
+    @button('download the mesh')
     def save(self):
-        "Write the mesh into the folder, under the name that is typed."
-        with self.report_errors():
-            path = path_inside(self.folder, self.name, self.kind)
-            save_mesh(self.result.mesh, path)
-        self.note = f', saved as {path.name}'
-        self.draw()
+        "Let the browser save the mesh under the name of its image."
+        name = f'{self.name}{self.kind}'
+        self.download(name, mesh_file(self.result.mesh, self.kind))

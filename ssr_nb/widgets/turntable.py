@@ -1,12 +1,11 @@
 "How a `Mesh` shows itself in a notebook where widgets live: to be turned."
 import sys
-from dataclasses import asdict
 from typing import Any
 
 from anywidget import AnyWidget
 
 from ..core import InputError
-from ..display import _LIGHT, _VIEWPOINT
+from ..display import _VIEWPOINT
 from ..mesh import MESH_VIEWS, Mesh, normalize
 from .mesh_viewer import MeshPanel
 
@@ -19,7 +18,7 @@ class MeshTurntable(MeshPanel):
         self.mesh = normalize(mesh.to('cpu'))
         distance, elevation, azimuth = _VIEWPOINT
         super().__init__(azimuth=azimuth, elevation=elevation, distance=distance,
-                         mirrored=True, light=asdict(_LIGHT))
+                         mirrored=True)
         self.hint = ('Drag to turn; once clicked, the wheel changes the distance '
                      'and Home goes back.')
 

@@ -17,16 +17,8 @@ from ssr_nb._dev.lab import (
     patch_cells,
     run_all,
     serve,
+    write_notebook,
 )
-
-
-def notebook(path, *sources):
-    "A notebook file of code cells; returns its name."
-    cells = [nbformat.v4.new_code_cell(s) for s in sources]
-    kernel = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-    metadata = {'kernelspec': kernel}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
-    return path.name
 
 
 def test_the_browser_is_the_one_that_is_named():
@@ -54,7 +46,7 @@ def test_a_server_that_does_not_come_up_says_why():
 
 def test_a_patched_chapter_does_less_and_a_chapter_that_has_changed_is_noticed(tmp_path):
     path = tmp_path/'a.ipynb'
-    notebook(path, 'def f(steps=99): return steps', 'f()')
+    write_notebook(path, 'def f(steps=99): return steps', 'f()')
     patch_cells(path, {'steps=99': 'steps=2'})
     assert nbformat.read(path, 4).cells[0].source == 'def f(steps=2): return steps'
     with pytest.raises(ValueError, match="a.ipynb: 0 cells with 'steps=99'"):
@@ -91,7 +83,7 @@ def lit(value):
 @pytest.mark.browser
 def test_keys_reach_a_widget_and_its_picture_and_python(chromium, lab):
     server, folder = lab
-    name = notebook(folder/'dial.ipynb', DIAL)
+    name = write_notebook(folder/'dial.ipynb', DIAL)
     tab = Tab(chromium)
     open_notebook(tab, server, name); run_all(tab)
     slider, canvas = tab.page.locator('.dial input'), tab.page.locator('.dial canvas')
@@ -109,7 +101,7 @@ def test_keys_reach_a_widget_and_its_picture_and_python(chromium, lab):
 @pytest.mark.browser
 def test_what_breaks_is_noticed(chromium, lab):
     server, folder = lab
-    name = notebook(folder/'broken_dial.ipynb', DIAL)
+    name = write_notebook(folder/'broken_dial.ipynb', DIAL)
     tab = Tab(chromium)
     open_notebook(tab, server, name); run_all(tab)
     slider, canvas = tab.page.locator('.dial input'), tab.page.locator('.dial canvas')
@@ -128,7 +120,7 @@ def test_what_breaks_is_noticed(chromium, lab):
     tab.page.evaluate('() => { setTimeout(() => { throw Error("broken") }) }')
     with pytest.raises(AssertionError, match='broken'): tab.check()
     close_notebook(tab)
-    name = notebook(folder/'failing.ipynb', 'raise KeyError("no such cell")')
+    name = write_notebook(folder/'failing.ipynb', 'raise KeyError("no such cell")')
     tab = Tab(chromium)
     open_notebook(tab, server, name)
     with pytest.raises(AssertionError, match='KeyError.*no such cell'): run_all(tab)

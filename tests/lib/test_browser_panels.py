@@ -1,5 +1,4 @@
 "What a panel says, how a mesh is turned, and whether panels fit, in JupyterLab."
-import nbformat
 import pytest
 
 from ssr_nb._dev.lab import (
@@ -11,15 +10,8 @@ from ssr_nb._dev.lab import (
     panel,
     press,
     run_all,
+    write_notebook,
 )
-
-
-def notebook(path, *sources):
-    "A notebook file of code cells; returns its name."
-    cells = [nbformat.v4.new_code_cell(s) for s in sources]
-    kernel = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={'kernelspec': kernel}), path)
-    return path.name
 
 
 @pytest.mark.browser
@@ -44,7 +36,7 @@ def test_a_panel_says_what_to_do_and_what_its_colours_and_symbols_mean_in_the_br
 @pytest.mark.browser
 def test_the_wheel_changes_the_distance_of_a_mesh_with_the_focus_and_home_goes_back(chromium, lab):
     server, folder = lab
-    name = notebook(folder/'turn.ipynb', 'from ssr_nb.widgets import MeshViewer\nviewer = MeshViewer(azimuth=50.)\nviewer')
+    name = write_notebook(folder/'turn.ipynb', 'from ssr_nb.widgets import MeshViewer\nviewer = MeshViewer(azimuth=50.)\nviewer')
     tab = Tab(chromium)
     open_notebook(tab, server, name); run_all(tab)
     viewer = panel(tab, 'soft')

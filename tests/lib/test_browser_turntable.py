@@ -1,7 +1,6 @@
 "A mesh as the last line of a cell, in JupyterLab."
 import io
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from ssr_nb._dev.lab import (
     press,
     run_all,
     shown,
+    write_notebook,
 )
 from ssr_nb.display import mesh_png
 from ssr_nb.mesh import Mesh
@@ -36,11 +36,9 @@ def long_chair():
 
 
 @pytest.mark.browser
-def test_a_mesh_at_the_end_of_a_cell_can_be_turned_and_stands_as_in_its_picture(chromium, lab, tmp_path):
+def test_a_mesh_at_the_end_of_a_cell_can_be_turned_and_stands_as_in_its_picture(chromium, lab):
     server, folder = lab
-    cells = [nbformat.v4.new_code_cell(SOURCE)]
-    kernel = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={'kernelspec': kernel}), folder/'mesh.ipynb')
+    write_notebook(folder/'mesh.ipynb', SOURCE)
     tab = Tab(chromium)
     open_notebook(tab, server, 'mesh.ipynb'); run_all(tab)
     part = panel(tab, 'mesh')

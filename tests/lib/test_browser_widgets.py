@@ -4,7 +4,6 @@ import re
 import tempfile
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -22,20 +21,13 @@ from ssr_nb._dev.lab import (
     press,
     run_all,
     shown,
+    write_notebook,
 )
 from ssr_nb.camera import viewpoint_ring
 from ssr_nb.mesh import Mesh, icosphere
 from ssr_nb.meshio import save_mesh
 from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape
-
-
-def notebook(path, *sources):
-    "A notebook file of code cells; returns its name."
-    cells = [nbformat.v4.new_code_cell(s) for s in sources]
-    kernel = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={'kernelspec': kernel}), path)
-    return path.name
 
 
 @pytest.mark.browser
@@ -278,7 +270,7 @@ def test_a_run_is_started_paused_continued_and_stopped_by_its_buttons(widgets):
 @pytest.mark.browser
 def test_a_browser_without_webgl_shows_the_mesh_that_python_draws(chromium_without_webgl, lab):
     server, folder = lab
-    name = notebook(folder/'plain.ipynb', 'from ssr_nb.widgets import MeshViewer, decode\nfrom ssr_nb.widgets.mesh_viewer import Look, mesh_scene\nviewer = MeshViewer()\nviewer')
+    name = write_notebook(folder/'plain.ipynb', 'from ssr_nb.widgets import MeshViewer, decode\nfrom ssr_nb.widgets.mesh_viewer import Look, mesh_scene\nviewer = MeshViewer()\nviewer')
     tab = Tab(chromium_without_webgl)
     assert tab.page.evaluate('() => document.createElement("canvas").getContext("webgl2")') is None
     open_notebook(tab, server, name); run_all(tab)

@@ -14,11 +14,14 @@ from ssr_nb.render import render_views
 from ssr_nb.shapes import make_shape
 from ssr_nb.widgets import MeshViewer, decode
 from ssr_nb.widgets.mesh_viewer import (
+    OBJECTS,
     Look,
     active_fraction,
     force_arrows,
     force_colors,
     mesh_scene,
+    mesh_tile,
+    painted,
     silhouette_force,
     soft_image,
     target_mask,
@@ -109,23 +112,64 @@ def test_a_browser_without_webgl_gets_a_sharp_picture_from_python():
     assert (decode(panel.solid) != sharp).any()
 
 
-def test_a_mesh_from_the_browser_is_shown_and_may_become_the_target():
+def test_a_mesh_from_the_browser_is_shown_and_is_its_own_target():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)/'ball.obj'
         save_mesh(Mesh(100*icosphere(2).vertices, icosphere(2).faces), path); content = path.read_bytes()
     panel = MeshViewer(sigma=1e-3)
     panel.answer(panel, {'call': 'load', 'file': 'ball.obj'}, [memoryview(content)])
-    assert panel.caption == '162 vertices, 320 faces' and panel.mesh.vertices.abs().max() < .5
-    panel.answer(panel, {'call': 'aim'}, [])
+    assert panel.shape == 'own' and panel.caption == '162 vertices, 320 faces' and panel.mesh.vertices.abs().max() < .5
     before = panel.frame, panel.soft
     panel.answer(panel, {'call': 'load', 'file': 'bad.obj'}, [b'v 0 0 0\n'])
-    assert panel.message == 'bad.obj: no faces' and (panel.frame, panel.soft) == before
-    panel.mesh = Mesh(.2*icosphere(1).vertices, icosphere(1).faces); panel.shows = 'against target'
-    assert panel.target is not panel.mesh and 'IoU with the target 0.' in panel.caption and panel.message == ''
+    assert panel.message == 'bad.obj: no faces' and (panel.frame, panel.soft) == before and panel.answered == 2
+    panel.shows = 'against target'
+    assert 'IoU with the target 0.' in panel.caption and panel.message == ''
     with pytest.raises(InputError, match='bad.obj'): panel.load('bad.obj', b'v 0 0 0\n')  # Python asked
     with pytest.raises(KeyError): panel.answer(panel, {'call': '__init__'}, [])  # no control
     with pytest.raises(InputError, match=r'target: expected a Mesh or a mask \(64, 64\)'):
         MeshViewer(target=torch.zeros(3, 3), force=True)
+
+
+def test_the_viewer_opens_on_a_coloured_object_and_others_can_be_chosen():
+    panel = MeshViewer()
+    assert panel.shape == 'car' and len(panel.mesh.vertex_colors.unique(dim=0)) > 3
+    cars = panel.vertices
+    panel.set_state({'shape': 'plane'})
+    assert panel.vertices != cars
+    panel.set_state({'shape': 'own'})
+    assert panel.message == 'own: no mesh yet; choose a file, or drop one'
+    panel.set_state({'shape': 'car'})
+    assert panel.vertices == cars and panel.message == ''
+
+
+def test_a_fit_ends_with_the_target_and_shows_its_steps_on_the_way():
+    panel = MeshViewer(shape='plane')
+    whole, told = panel.vertices, []
+    panel.observe(lambda change: told.append((change['new'], len(panel.vertices))), 'progress')
+    panel.answer(panel, {'call': 'fit'}, [])
+    assert [size for _, size in told] == [12*642]*len(told) and [p for p, _ in told] == sorted(p for p, _ in told[:-1]) + [-1]
+    ious = [float(words.split('IoU ')[1]) for words, _ in panel.steps]
+    assert ious[0] < .6 and ious[-1] > .85 and ious[-1] == max(ious) and 6 <= len(ious) <= 10
+    assert decode(panel.steps[-1][1]).shape == (96, 96, 4) and panel.steps[0][1] != panel.steps[-1][1]
+    target = make_shape('plane', torch.Generator().manual_seed(OBJECTS['plane']))
+    unseen = torch.tensor([[2.732, 20., 70.]])
+    masks = [render_views(mesh, unseen, 64, 1)[0, 3] > 0 for mesh in (panel.mesh, target)]
+    assert (masks[0] & masks[1]).sum()/(masks[0] | masks[1]).sum() > .8    # from a side that the fit did not have
+    panel.answer(panel, {'call': 'restore'}, [])
+    assert panel.vertices == whole and panel.steps == []
+    ball = icosphere(1)
+    given = MeshViewer(Mesh(.3*ball.vertices, ball.faces), torch.zeros(64, 64))
+    with pytest.raises(InputError, match='expected a Mesh, to fit'): given.fit()
+
+
+def test_the_light_moves_with_the_camera():
+    ball = icosphere(3)
+    mesh = painted(Mesh(.4*ball.vertices, ball.faces))
+    tiles = [decode(mesh_tile(mesh, (2.732, 20., azimuth), 48)).astype(int) for azimuth in (0., 90., 200.)]
+    assert all(abs(tile - tiles[0])[..., 0].mean() < 3 for tile in tiles[1:])
+    left, right = tiles[0][:, :24, 0].sum(), tiles[0][:, 24:, 0].sum()
+    mirrored = decode(mesh_tile(mesh, (2.732, 20., 0.), 48, mirrored=True)).astype(int)
+    assert left > right and mirrored[:, :24, 0].sum() > mirrored[:, 24:, 0].sum()   # always from the upper left
 
 
 def test_orange_and_blue_are_explained_where_they_are_shown():

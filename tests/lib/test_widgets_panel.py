@@ -154,7 +154,7 @@ def test_a_panel_says_what_to_do_and_what_its_colours_and_symbols_mean():
     with tempfile.TemporaryDirectory() as folder:
         image = render_views(icosphere(1), viewpoint_ring()[:1], 64, 1)[0]
         model = Reconstructor(1, width=4, hidden=32, features=16).eval()
-        panels = [MeshViewer(), ReconstructionPanel(model, image, folder), ViewpointMatcher(m), SimilarityExplorer(m),
+        panels = [MeshViewer(), ReconstructionPanel(model, image), ViewpointMatcher(m), SimilarityExplorer(m),
                   TrainingMonitor(folder, m.images[:1])]
     for panel in panels: assert panel.hint.endswith('.') and 40 < len(panel.hint) < 160, panel
     assert len({panel.hint for panel in panels}) == 5

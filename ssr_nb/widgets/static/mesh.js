@@ -1,5 +1,5 @@
 // A mesh to turn by hand: drag, wheel, arrow keys, plus, minus and Home.
-import {make, panel, pictures, reachable} from './panel.js';
+import {framed, make, panel, pictures, reachable} from './panel.js';
 import {cameraOf, Scene} from './scene.js';
 
 const VIEW = ['distance', 'elevation', 'azimuth'];
@@ -22,8 +22,7 @@ function turnBy(link, azimuth, elevation, distance = 0) {
     distance: within('distance')(link.get('distance') + distance)});
 }
 
-function takeInHand(link, canvas) {
-  const start = Object.fromEntries(VIEW.map(name => [name, link.get(name)]));
+function takeInHand(link, canvas, home) {
   canvas.addEventListener('pointerdown', event => {
     canvas.setPointerCapture(event.pointerId);
     canvas.focus();
@@ -40,7 +39,7 @@ function takeInHand(link, canvas) {
   canvas.addEventListener('keydown', event => {
     if (event.key !== 'Home' && !(event.key in STEPS)) return;
     event.preventDefault();
-    if (event.key === 'Home') link.set(start);
+    if (event.key === 'Home') home();
     else turnBy(link, ...STEPS[event.key]);
   });
 }
@@ -70,20 +69,25 @@ function onTheme(link, act) {
 }
 
 /** View: the mesh; without WebGL it hides and asks Python for a picture. */
-function meshView(link) {
-  const side = Math.round(256*Math.min(2, devicePixelRatio));
+export function meshView(link) {
+  const side = Math.round(384*Math.min(2, devicePixelRatio));
   const canvas = reachable('canvas', 'mesh', {tabindex: 0, role: 'img',
     'aria-label': 'mesh: drag, or use arrow keys, plus, minus and Home',
-    width: side, height: side, style: 'width: 256px; cursor: grab'});
+    width: side, height: side});
   const gl = canvas.getContext('webgl2', {preserveDrawingBuffer: true});
-  const figure = make('figure', {}, make('figcaption', {}, 'mesh'), canvas);
+  const start = Object.fromEntries(VIEW.map(name => [name, link.get(name)]));
+  const home = () => link.set(start);
+  const back = reachable('button', 'home', {type: 'button'}, 'reset view');
+  back.addEventListener('click', home);
+  const figure = framed('mesh: drag to turn; once clicked, the wheel zooms', 300,
+    make('div', {class: 'ssr-mesh'}, canvas, back));
   const giveUp = () => {
     figure.hidden = true;
     link.set({webgl: false});
   };
   if (!gl) return giveUp();
   canvas.addEventListener('webglcontextlost', giveUp);
-  const scene = new Scene(gl, link.get('light'));
+  const scene = new Scene(gl, link.get('lamp'));
   const table = name => numbers(TABLES[name], link.get(name));
   const draw = () => {
     const view = VIEW.map(name => link.get(name));
@@ -100,7 +104,7 @@ function meshView(link) {
   const redraw = oncePerFrame(draw);
   link.follow([...VIEW, ...Object.keys(TABLES)], redraw);
   onTheme(link, redraw);
-  takeInHand(link, canvas);
+  takeInHand(link, canvas, home);
   link.ends.push(() => {
     canvas.removeEventListener('webglcontextlost', giveUp);
     gl.getExtension('WEBGL_lose_context')?.loseContext();

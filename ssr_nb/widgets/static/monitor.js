@@ -6,7 +6,7 @@ import {drawing} from './drawing.js';
 function ticking(link) {
   let waiting = false;
   const done = () => { waiting = false; };
-  for (const name of ['frame', 'message']) link.on(`change:${name}`, done);
+  link.on('change:answered', done);
   const clock = setInterval(() => {
     if (waiting || !link.get('live')) return;
     waiting = true;

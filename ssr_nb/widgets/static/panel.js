@@ -37,6 +37,11 @@ class Link {
       this.model.set(name, value);
     this.model.save_changes();
   }
+  /** Call a method of the panel; until it has answered, a bar says so. */
+  ask(call, more = {}, buffers = []) {
+    this.waiting?.(true);
+    this.model.send({call, ...more}, undefined, buffers);
+  }
   complain(words) { this.model.set('message', words); }
   end() { for (const act of this.ends.splice(0)) act(); }
 }
@@ -96,7 +101,7 @@ function text(link, {name, label}) {
 
 function button(link, {name, label}) {
   const input = reachable('button', name, {type: 'button'}, label);
-  input.addEventListener('click', () => link.model.send({call: name}));
+  input.addEventListener('click', () => link.ask(name));
   link.follow(['disabled'], () => {
     input.disabled = link.get('disabled').includes(name);
   });
@@ -110,15 +115,18 @@ async function sendFile(link, {name, accept, most}, file) {
   if (file.size > most) return link.complain(
     `${file.name}: ${(file.size/2**20).toFixed(1)} MB, ` +
     `over the limit of ${most/2**20} MB`);
-  const content = await file.arrayBuffer();
-  link.model.send({call: name, file: file.name}, undefined, [content]);
+  link.ask(name, {file: file.name}, [await file.arrayBuffer()]);
 }
 
 function upload(link, control) {
   const input = reachable('input', control.name, {type: 'file',
     accept: control.accept.join(), 'aria-label': control.label});
   const zone = make('label', {class: 'ssr-drop'},
-    make('span', {}, control.label), input);
+    make('span', {}, `${control.label}: drop it here, or`), input);
+  const over = yes => () => zone.classList.toggle('ssr-over', yes);
+  for (const [event, yes] of [['dragenter', true], ['dragleave', false],
+                              ['drop', false]])
+    zone.addEventListener(event, over(yes));
   const send = ([file]) => file && sendFile(link, control, file);
   input.addEventListener('change', async () => {
     await send(input.files);
@@ -153,15 +161,29 @@ export async function paint(canvas, bytes, frame) {
   bitmap.close();
 }
 
+/** Something to see below its name; it takes more room where there is some. */
+export function framed(label, width, ...things) {
+  return make('figure', {style: `flex: 1 1 ${width}px; max-width: ${1.5*width}px`},
+              make('figcaption', {}, label), ...things);
+}
+
 function picture(link, {name, label, width}) {
   const canvas = make('canvas', {role: 'img', 'aria-label': label,
-    'data-testid': name, style: `width: ${width}px`});
-  const figure = make('figure', {}, make('figcaption', {}, label), canvas);
+                                 'data-testid': name});
+  const figure = framed(label, width, canvas);
   link.follow(['frame'], () => {
     paint(canvas, link.get(name), link.get('frame'));
     figure.hidden = canvas.hidden;
   });
   return figure;
+}
+
+/** The bytes of a PNG file as an element. */
+export function pictureOf(png, attributes) {
+  const url = URL.createObjectURL(new Blob([png]));
+  const image = make('img', {src: url, ...attributes});
+  image.addEventListener('load', () => URL.revokeObjectURL(url));
+  return image;
 }
 
 /** View: every picture of the panel. */
@@ -206,6 +228,33 @@ function glossary(link) {
   return element;
 }
 
+/** A bar while Python is busy with what was asked; full once it is done. */
+function bar(link) {
+  const element = make('progress', {'data-testid': 'progress', max: 1,
+                                    'aria-label': 'under way'});
+  let asked = false;
+  const show = () => {
+    const done = link.get('progress');
+    if (done >= 0) element.value = done;
+    else element.removeAttribute('value');
+    element.classList.toggle('ssr-idle', done < 0 && !asked);
+  };
+  link.waiting = yes => { asked = yes; show(); };
+  link.on('change:answered', () => link.waiting(false));
+  link.follow(['progress'], show);
+  return element;
+}
+
+/** Save what Python sends as a file. */
+function saveFiles(link) {
+  link.on('msg:custom', ({download}, buffers) => {
+    if (!download) return;
+    const url = URL.createObjectURL(new Blob(buffers));
+    make('a', {href: url, download}).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+  });
+}
+
 /** What anywidget renders: views side by side, words, controls. */
 export function panel(...views) {
   return {render({model, el}) {
@@ -213,13 +262,16 @@ export function panel(...views) {
     const shown = views.flatMap(view => view(link) ?? []);
     const controls = link.get('controls').map(
       control => CONTROLS[control.kind](link, control));
+    saveFiles(link);
     el.append(make('div', {class: 'ssr', 'data-testid': 'panel'},
       line(link, 'hint', {class: 'ssr-hint'}),
-      make('div', {class: 'ssr-views'}, ...shown),
-      legend(link),
-      line(link, 'caption', {}),
-      line(link, 'message', {role: 'alert'}),
-      make('div', {class: 'ssr-controls'}, ...controls),
+      make('div', {class: 'ssr-body'},
+        make('div', {class: 'ssr-stage'},
+          make('div', {class: 'ssr-views'}, ...shown),
+          legend(link), bar(link),
+          line(link, 'caption', {}),
+          line(link, 'message', {role: 'alert'})),
+        make('div', {class: 'ssr-controls'}, ...controls)),
       glossary(link)));
     return () => link.end();
   }};

@@ -29,8 +29,8 @@ const cross = (a, b) => [a[1]*b[2] - a[2]*b[1], a[2]*b[0] - a[0]*b[2],
                          a[0]*b[1] - a[1]*b[0]];
 
 /**
- * Eye and 4×4 matrix of look_at and perspective (ssr_nb.camera). That camera is
- * left-handed; mirrored, it shows what an eye would see.
+ * Eye, axes and 4×4 matrix of look_at and perspective (ssr_nb.camera). That
+ * camera is left-handed; mirrored, it shows what an eye would see.
  */
 export function cameraOf(distance, elevation, azimuth, mirrored = false,
                          halfAngle = 15) {
@@ -44,7 +44,8 @@ export function cameraOf(distance, elevation, azimuth, mirrored = false,
                 z.map(v => v*(far + near)/(far - near)), z];
   const shift = rows.map(row => -dot(row, eye));
   shift[2] -= 2*far*near/(far - near);
-  return {eye, matrix: [0, 1, 2].flatMap(i => rows.map(row => row[i]))
+  const axes = [mirrored ? x.map(v => -v) : x, y, z];  // right, up, forward
+  return {eye, axes, matrix: [0, 1, 2].flatMap(i => rows.map(row => row[i]))
                                 .concat(shift)};  // column by column
 }
 
@@ -66,14 +67,13 @@ function compile(gl) {
 
 /** Buffers on the graphics unit; turning the mesh sends nothing but a matrix. */
 export class Scene {
-  constructor(gl, light) {  // light: ambient, directional, direction
+  constructor(gl, light) {  // ambient, directional, direction seen by the camera
     this.gl = gl;
     this.light = light;
     this.program = compile(gl);
     this.indices = gl.createBuffer();
     this.count = 0;
     gl.enable(gl.DEPTH_TEST);
-    gl.uniform3fv(this.at('light'), unit(light.direction));
   }
   at(name) { return this.gl.getUniformLocation(this.program, name); }
   feed(name, values) {  // three numbers a vertex
@@ -90,12 +90,15 @@ export class Scene {
     this.gl.bufferData(this.gl.ELEMENT_ARRAY_BUFFER, faces,
                        this.gl.STATIC_DRAW);
   }
-  lookFrom({eye, matrix}) {
-    const {gl} = this;
+  lookFrom({eye, axes, matrix}) {
+    const {gl} = this, {direction} = this.light;
+    const light = [0, 1, 2].map(
+      i => axes.reduce((sum, axis, k) => sum + axis[i]*direction[k], 0));
     gl.viewport(0, 0, gl.canvas.width, gl.canvas.height);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.uniformMatrix4fv(this.at('camera'), false, matrix);
     gl.uniform3fv(this.at('eye'), eye);
+    gl.uniform3fv(this.at('light'), unit(light));
   }
   drawFaces() {
     const {gl, light} = this;
