@@ -9,6 +9,7 @@ __all__ = ['DIST_EPS', 'deform', 'Encoder', 'Decoder', 'Reconstructor', 'Reconst
 import json
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,11 @@ class Reconstructor(nn.Module):
     def load(cls, path) -> 'Reconstructor':
         "Read a file of `save`, or a run folder that holds one."
         return load_reconstructor(Path(path))
+
+    @classmethod
+    def pretrained(cls) -> 'Reconstructor':
+        "The network that comes with the package (`ssr_nb.pretrained`)."
+        return load_reconstructor(Path(str(files('ssr_nb')))/'weights')
 
 # %% ../nbs/07_reconstruction.ipynb #7d4d1646
 DIST_EPS = 1e-10  # cut-off of the rasterizer in training (SoftRas)

@@ -59,7 +59,7 @@ def silhouette_config(o: Pretrain) -> SSRConfig:
         labeled=0, rule=None, seed=o.seed, iterations=o.iterations, batch=16,
         shape=ReconstructionConfig(lr=1e-3, decay=1., width=24, hidden=256,
                                    features=128),
-        run=RunConfig(validate_every=250, checkpoint_every=250))
+        run=RunConfig(validate_every=250))
 
 
 def color_config(o: Pretrain) -> SSRConfig:
@@ -67,7 +67,7 @@ def color_config(o: Pretrain) -> SSRConfig:
     first = silhouette_config(o)
     return replace(first, iterations=o.colored, batch=8,
                    shape=replace(first.shape, color=1., decay=.5),
-                   run=RunConfig(validate_every=300, checkpoint_every=100))
+                   run=RunConfig(validate_every=300))
 
 
 class StartFrom(Callback):
