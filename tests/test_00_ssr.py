@@ -2,7 +2,7 @@
 import pytest
 
 
-# %% nbs/00_ssr.ipynb #eb62071b
+# %% nbs/00_ssr.ipynb #d8fa8c56
 import torch
 from torch.testing import assert_close
 
@@ -12,34 +12,35 @@ from ssr_nb.mesh import icosphere
 from ssr_nb.render import SoftRenderer, render_views, soft_silhouette
 from ssr_nb.shapes import make_shape
 
-def shifted_loss(sigma, shift, alpha='prod'):
-    "IoU loss of a small ball, shifted to the right, with itself in the middle; and its gradient."
-    ball = icosphere(2)
-    renderer = SoftRenderer(64, sigma=sigma, dist_eps=1e-10, alpha=alpha)
-    target = (renderer.silhouettes(.15*ball.vertices[None], ball.faces, viewpoint_ring()[:1]) > .5).float()
-    aside = torch.tensor(shift, requires_grad=True)
-    moved = .15*ball.vertices[None] + aside*torch.tensor([1., 0, 0])
-    loss = silhouette_iou_loss(renderer.silhouettes(moved, ball.faces, viewpoint_ring()[:1]), target)
+def shifted_ball(shift, **options):
+    "IoU loss of a small ball, shifted to the right, with itself in the middle; its gradient and the silhouette."
+    ball, view = icosphere(2), viewpoint_ring()[:1]
+    renderer = SoftRenderer(64, dist_eps=1e-10, **options)
+    target = (renderer.silhouettes(.15*ball.vertices[None], ball.faces, view) > .5).float()
+    shift = torch.tensor(float(shift), requires_grad=True)
+    moved = .15*ball.vertices[None] + shift*torch.tensor([1., 0, 0])
+    silhouette = renderer.silhouettes(moved, ball.faces, view)
+    loss = silhouette_iou_loss(silhouette, target)
     loss.backward()
-    return loss.item(), aside.grad.item()
+    return loss.item(), shift.grad.item(), silhouette[0].detach()
 
 
-# %% nbs/00_ssr.ipynb #729dc07f
+# %% nbs/00_ssr.ipynb #d7d80b36
 def test_a_hard_outline_has_no_gradient_and_a_soft_one_does():
-    assert shifted_loss(1e-4, .1, alpha='hard')[1] == 0
-    assert shifted_loss(1e-4, .1)[1] > .5 and shifted_loss(1e-4, -.1)[1] < -.5
+    assert shifted_ball(.1, sigma=1e-4, alpha='hard')[1] == 0
+    assert shifted_ball(.1, sigma=1e-4)[1] > .5 and shifted_ball(-.1, sigma=1e-4)[1] < -.5
 
 
-# %% nbs/00_ssr.ipynb #04e1b81c
+# %% nbs/00_ssr.ipynb #ff25fe53
 def test_beyond_the_reach_of_sigma_there_is_no_gradient():
     for sigma, still in ((1e-5, True), (1e-2, False)):
-        loss, gradient = shifted_loss(sigma, .45)
+        loss, gradient, _ = shifted_ball(.45, sigma=sigma)
         assert (abs(gradient) < 1e-6) == still and (loss > .999999) == still
 
 
-# %% nbs/00_ssr.ipynb #29bec14f
+# %% nbs/00_ssr.ipynb #d4b45c1a
 def test_a_seam_between_two_faces_is_three_quarters_covered():
     square = torch.tensor([[-.7, -.7, 2], [.7, -.7, 2], [.7, .7, 2], [-.7, .7, 2]])[torch.tensor([[0, 1, 2], [0, 2, 3]])]
-    drawn = soft_silhouette(square[None], image_size=65, sigma=1e-3)[0]
-    assert_close(drawn[32, 32], torch.tensor(.75), atol=1e-3, rtol=0)   # on the seam
-    assert drawn[32, 20] > .99 and drawn[60, 4] < .01                   # beside it, and outside
+    silhouette = soft_silhouette(square[None], image_size=65, sigma=1e-3)[0]
+    assert_close(silhouette[32, 32], torch.tensor(.75), atol=1e-3, rtol=0)   # on the seam
+    assert silhouette[32, 20] > .99 and silhouette[60, 4] < .01              # beside it, and outside
