@@ -226,3 +226,15 @@ def test_a_cell_of_the_log_that_is_empty_or_nan_is_not_a_number_yet(tmp_path):
     assert log.loc[0].isna().to_dict() == {c: c in (
         'siam_loss', 'siam_accuracy', 'gate_accuracy', 'label_accuracy') for c in COLUMNS}
     assert not log.loc[1].isna().any()
+
+
+def test_the_log_has_the_gate_s_accuracy_of_the_last_labeling_at_each_validation(splits, tmp_path, monkeypatch):
+    from ssr_nb.train import ViewLearner
+    measured = iter((.25, .75, .875))
+    monkeypatch.setattr(ViewLearner, 'accuracy', lambda *a: next(measured))
+    fit(*splits, with_overrides(tiny, {'gate': .8, 'run.validate_every': 2}), tmp_path, progress=False)
+    log = read_run(tmp_path).metrics                       # labelings at 4, 8 and 12
+    assert log['iteration'].tolist() == [2, 4, 6, 8, 10, 12]
+    assert log['gate_accuracy'].isna().tolist() == [True] + [False]*5
+    assert log['gate_accuracy'].tolist()[1:] == [.25, .25, .75, .75, .875]
+    assert (log['label_coverage'][:5] == 0).all()          # the gate opens at the third
