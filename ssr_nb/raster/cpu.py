@@ -99,15 +99,10 @@ class Face(NamedTuple):
     ab: f4; bc: f4; ca: f4; area: f4; flat: f4
 
 @inlined
-def bounded(x):
-    "Coordinates whose squares stay finite."
-    return min(max(x, f4(-1e18)), f4(1e18))
-
-@inlined
 def prepare(v):  # (3, 3) corners -> Face
     "What all pixels of a face share."
-    ax, ay, bx = bounded(v[0, 0]), bounded(v[0, 1]), bounded(v[1, 0])
-    by, cx, cy = bounded(v[1, 1]), bounded(v[2, 0]), bounded(v[2, 1])
+    ax, ay, bx, by = v[0, 0], v[0, 1], v[1, 0], v[1, 1]
+    cx, cy = v[2, 0], v[2, 1]
     abx, aby, bcx, bcy = bx - ax, by - ay, cx - bx, cy - by
     cax, cay = ax - cx, ay - cy
     area = cax*aby - cay*abx
@@ -546,12 +541,18 @@ def as_array(
     "A tensor's memory, for a kernel."
     return None if tensor is None else tensor.numpy()
 
+def bounded(
+    faces: Tensor,
+) -> Tensor:   # the same up to 1e18, where squares are finite; contiguous
+    "Faces for a kernel."
+    return faces.detach().clamp(-1e18, 1e18).contiguous()
+
 class Rasterize(torch.autograd.Function):
     "Coverage, and colours if there are any, by the kernels."
     @staticmethod
     def forward(ctx, faces, colors, o):
-        scene = [None if t is None else t.detach().contiguous()
-                 for t in (faces, colors)]
+        scene = [bounded(faces),
+                 None if colors is None else colors.detach().contiguous()]
         other = CHOICES['distance'].index(o.distance) or None
         params, size = kernel_params(o, o.distance), (len(faces), *o.size)
         shape, image, empty = (size[0], 4, *size[1:]), None, None
@@ -660,7 +661,7 @@ def nearest(
     o: RasterOptions,
 ) -> Tensor:                # (B, H, W) int64 face number; -1: none
     "The nearest face at every pixel: a z-buffer."
-    faces = face_vertices.detach().contiguous()
+    faces = bounded(face_vertices)
     closest = np.zeros((len(faces), *o.size))
     index = np.full_like(closest, -1, dtype=np.int64)
     over_images(z_buffer, len(faces), faces.numpy(), kernel_params(o, 'hard'),
