@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from objects import built_in, tiny
+from objects import built_in
 from torch import nn
 from torch.testing import assert_close
 
 from ssr_nb import ring
 from ssr_nb.camera import viewpoint_ring
-from ssr_nb.config import with_overrides
+from ssr_nb.config import PRESETS, with_overrides
 from ssr_nb.core import InputError
 from ssr_nb.data.split import thumbnail_features
 from ssr_nb.render import render_views
@@ -78,8 +78,10 @@ def test_a_neighbour_places_an_order_that_siamvp_begins_elsewhere(chair):
 def test_a_run_trusts_more_objects_at_every_labeling(monkeypatch):
     train, val = built_in('plane', 8), built_in('plane', 2, 1, 'val')
     rule = Ring(rotations=1, trust=.2)
-    trainer = Trainer(train, val, with_overrides(tiny, {
-        'rule': rule, 'iterations': 12, 'cycle': 4, 'gate': 0., 'references': 'all', 'seed': 3}))
+    trainer = Trainer(train, val, with_overrides(PRESETS['ring'], {
+        'rule': rule, 'iterations': 12, 'cycle': 4, 'gate': 0., 'seed': 3, 'batch': 2,
+        'shape.subdivisions': 1, 'shape.width': 4, 'shape.hidden': 32, 'shape.features': 16,
+        'view.width': 4, 'view.features': 16, 'view.warmup': 2}))
     seen, counts = [], []
     true_evidence, true_neighbours = ring.render_agreement, ring.propagate_placement
     def evidence(model, images, *more):
