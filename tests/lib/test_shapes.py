@@ -91,7 +91,8 @@ def test_every_object_is_a_valid_colored_mesh_in_the_cube():
     for category in CATEGORIES:
         for mesh in shapes(category, 20):
             low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
-            assert_close((high - low).max(), torch.tensor(.95))
+            side, reach = (high - low).max(), mesh.vertices.norm(dim=1).max()
+            assert side <= .9501 and reach <= .6851 and max(side/.95, reach/.685) > .9999
             assert_close(low + high, torch.zeros(3), atol=1e-5, rtol=0)
             assert 40 <= len(mesh.faces) <= 3000
             assert mesh.vertex_colors.shape == mesh.vertices.shape
