@@ -1,7 +1,8 @@
 // What `make lint-js` looks for in the JavaScript of widgets and site.
 import js from '@eslint/js';
 
-const BROWSER = ['Blob', 'MutationObserver', 'URL', 'atob', 'clearInterval',
+const BROWSER = ['Blob', 'MutationObserver', 'Node', 'Plotly',
+  'URL', 'atob', 'clearInterval',
   'createImageBitmap', 'devicePixelRatio', 'document', 'getComputedStyle',
   'requestAnimationFrame', 'setInterval', 'setTimeout'];
 

@@ -61,10 +61,12 @@ def lab(root):
 
 WIDGETS = 'C_hands_on.ipynb'
 NAMES = """
+import numpy as np
 import torch
 from dataclasses import replace
 from pathlib import Path
 from ssr_nb.data import load_image
+from ssr_nb.data.image import open_picture
 from ssr_nb.render import render_views
 from ssr_nb.widgets import *
 from ssr_nb.widgets.controls import decode, on_white
@@ -72,7 +74,7 @@ from ssr_nb.widgets.explorer import ExplorerState, explore, heat_image
 from ssr_nb.widgets.matching import MatchState, match, scene_svg
 from ssr_nb.widgets.mesh_viewer import Look, mesh_scene
 from ssr_nb.widgets.monitor import chosen_snapshots, film_strip
-from ssr_nb.widgets.reconstruction import silhouette_sheet
+from ssr_nb.widgets.reconstruction import as_picture, cut, framed_square, sample_pictures, silhouette_sheet
 """   # what the tests ask the kernel for
 
 

@@ -335,9 +335,9 @@ def write_notebook(
     *sources: str,   # of its code cells
 ) -> str:            # its name
     "A notebook file of code cells, without outputs."
-    cells: list[dict] = [dict(cell_type='code', id=f'cell{n}', metadata={}, outputs=[],
-                              execution_count=None, source=source)
-                         for n, source in enumerate(sources)]
+    cells: list[dict[str, Any]] = [
+        dict(cell_type='code', id=f'cell{n}', metadata={}, outputs=[],
+             execution_count=None, source=source) for n, source in enumerate(sources)]
     kernel = dict(name='python3', display_name='Python 3', language='python')
     path.write_text(json.dumps(dict(nbformat=4, nbformat_minor=5, cells=cells,
                                     metadata={'kernelspec': kernel})))

@@ -13,7 +13,11 @@ import torch
 from ssr_nb.mesh import Mesh, icosphere
 from ssr_nb.shapes import make_shape
 from ssr_nb.widgets import Matches, MeshViewer, SimilarityExplorer, built_in_matches
+from ssr_nb.widgets.controls import slider
 from ssr_nb.widgets.explorer import ExplorerState, cell_text, explore
+from ssr_nb.widgets.fitting import fit_sphere
+from ssr_nb.widgets.mesh_viewer import MeshPanel
+from ssr_nb.widgets.panel import script
 from ssr_nb.widgets.similarity import judge_row
 
 __all__ = ['LIVE', 'Table', 'freeze', 'live_explorer', 'live_script', 'live_viewer',
@@ -94,7 +98,8 @@ def live_viewer() -> dict[str, Any]:  # frozen
     chair = make_shape('chair', torch.Generator().manual_seed(0))
     sphere = icosphere(2)
     viewer = MeshViewer(Mesh(.35*sphere.vertices, sphere.faces), chair,
-                        shows='against target', force=True, sigma=1e-3)
+                        shows='against target', force=True, sigma=1e-3,
+                        azimuth=150.)
     axes: dict[str, Sequence[Any]] = {
         'azimuth': range(-180, 181, 15), 'sigma': (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
         'force': (False, True), 'shows': ('silhouette', 'against target', 'normals')}
@@ -104,6 +109,31 @@ def live_viewer() -> dict[str, Any]:  # frozen
                        if c['name'] == 'elevation' else c for c in options]
     answers = 'soft', 'colors', 'arrows', 'caption', 'legend'
     return freeze(viewer, [Table(axes, answers)])
+
+
+class FitSteps(MeshPanel):
+    "A fit, to be turned at each of its steps."
+    step = slider(100., 0., 100., 4., 'step of the fit')
+    _esm = script('mesh')
+
+    def __init__(self, target: Mesh):
+        self.target = target
+        self.found = {at.step: at for at in fit_sphere(target)}
+        super().__init__(distance=2.3)
+        self.hint = ('A sphere becomes a car: drag it to turn it, move the slider '
+                     'to see it change.')
+
+    def show(self) -> dict[str, Any]:
+        at = self.found[4*round(self.step/4)]
+        return self.hold(at.mesh) | {'caption': f'step {at.step}: IoU of silhouettes '
+                                     f'from nine sides {at.iou:.3f}'}
+
+
+def live_fit() -> dict[str, Any]:  # frozen
+    "The front page: a sphere that becomes a car."
+    car = make_shape('car', torch.Generator().manual_seed(4))
+    panel, steps = FitSteps(car), (0, 4, 8, 12, 20, 32, 48, 68, 100)
+    return freeze(panel, [Table({'step': steps}, ('vertices', 'caption'))])
 
 
 @functools.cache
@@ -144,4 +174,4 @@ def live_explorer(
               ('caption',), caption_rule(matches, thresholds))])
 
 
-LIVE = {'MeshViewer': live_viewer, 'SimilarityExplorer': live_explorer}
+LIVE = {'Fit': live_fit, 'MeshViewer': live_viewer, 'SimilarityExplorer': live_explorer}

@@ -5,6 +5,7 @@
 import argparse
 import ast
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from nbformat import NotebookNode
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
+from tqdm import tqdm
 
 from ssr_nb._dev.chapters import (
     LIB,
@@ -38,7 +40,8 @@ __all__ = ['Name', 'build_site', 'chapters', 'dead_links', 'public_names']
 
 HERE = Path(__file__).parent
 WIDGET = 'application/vnd.jupyter.widget-view+json'
-LIVE = 'MeshViewer', 'SimilarityExplorer'   # widgets that live on the site: live.py
+LIVE = 'MeshViewer', 'SimilarityExplorer', 'Fit'  # widgets of the site: live.py
+PLOTLY = 'application/vnd.plotly.v1+json'
 PARTS = {'The idea': ('00',), 'Rendering': ('01', '02', '03', '04', '05'),
          'Shape': ('06', '07', '08'), 'Viewpoints': ('09', '10', '11', '12', '13'),
          'Appendices': ('A', 'B', 'C', 'D')}
@@ -80,6 +83,18 @@ class Name:
         return f'{self.chapter}.html#{self.anchor}' if self.chapter else self.source
 
 
+def constant_doc(
+    source: str,                     # Python
+    node: ast.Assign | ast.AnnAssign,
+) -> str:                            # in one line
+    "What the comment beside a constant says; without one, its value if short."
+    line = source.splitlines()[node.lineno - 1]
+    said = re.search(r"""#\s*([^'"]+)$""", line)
+    if said: return said[1].strip()
+    value = ast.unparse(node.value) if node.value else ''
+    return f'= {value}' if 0 < len(value) <= 60 else ''
+
+
 def definitions(
     source: str,                     # Python
 ) -> dict[str, tuple[int, str]]:     # name: (line, first line of its doc)
@@ -90,11 +105,12 @@ def definitions(
             doc = (ast.get_docstring(node) or '').split('\n')[0]
             found[node.name] = node.lineno, doc
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            doc = constant_doc(source, node)
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
                 for name in ast.walk(target):
                     if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
-                        found.setdefault(name.id, (name.lineno, ''))
+                        found.setdefault(name.id, (name.lineno, doc))
     return found
 
 
@@ -224,7 +240,29 @@ def code_cells(
     if {'export', 'exporti'} & words.keys():   # of the latter, what _all_ lists
         defined = [own[n] for n in definitions(source) if n in own]
         above = [marker(defined)] if defined else []
-    return [*above, cell, *live_cells(cell)]
+    return [*above, cell, *plotly_cells(cell), *live_cells(cell)]
+
+
+def live_html(name: str) -> str:   # of LIVE
+    "The place of a widget that lives on the site."
+    return (f'<div class="live" data-widget="{name}"></div>'
+            f'<script src="_static/live/{name}.js"></script>')
+
+
+def plotly_cells(
+    cell: NotebookNode,       # a code cell; its figures become pictures
+) -> list[NotebookNode]:      # what puts the figures to turn in their place
+    "Figures of plotly: a picture, until a script of the site replaces it."
+    figures = [output['data'].pop(PLOTLY) for output in cell.outputs
+               if PLOTLY in output.get('data', {})]
+    cells = []
+    for figure in figures:
+        found = json.dumps(figure).replace('</', '<\\/')
+        cells.append(nbformat.v4.new_markdown_cell(
+            '<div class="plotly"></div><script src="_static/plotly.min.js"></script>'
+            '<script src="_static/plotly_figure.js"></script>'
+            f'<script>showFigure({found});</script>'))
+    return cells
 
 
 def live_cells(
@@ -236,9 +274,7 @@ def live_cells(
     if not (shows and used): return []
     cell.outputs = []
     return [nbformat.v4.new_markdown_cell(
-        f'<div class="live" data-widget="{used[0]}"></div>'
-        f'<script src="_static/live/{used[0]}.js"></script>\n\n'
-        '*Python does not run on this page: the answers were computed for '
+        f'{live_html(used[0])}\n\n*Python does not run on this page: the answers were computed for '
         'a few positions of the sliders, and the nearest is shown.*')]
 
 
@@ -285,13 +321,24 @@ def toctree(
 
 
 def contents(
-    stems: list[str],  # of all chapters
-) -> str:              # Markdown
-    "The table of contents: the parts of the book and their chapters."
-    parts = {caption: [s for s in stems if s.split('_')[0] in numbers]
+    stems: dict[str, str],  # of all chapters: their titles
+) -> str:                   # Markdown
+    "The table of contents: the parts of the book and their chapters, numbered."
+    parts = {caption: [f'{s.split("_")[0]} · {title} <{s}>'
+                       for s, title in stems.items() if s.split('_')[0] in numbers]
              for caption, numbers in PARTS.items()}
     return '\n'.join(toctree(pages, caption) for caption, pages in
                      {**parts, 'Reference': ['names']}.items() if pages)
+
+
+def title_of(
+    nb: NotebookNode,
+    stem: str,         # of its name, should it have no title
+) -> str:
+    "The first heading of a notebook."
+    texts = (cell.source for cell in nb.cells if cell.cell_type == 'markdown')
+    found = re.search(r'(?m)^# +(.+)$', '\n'.join(texts))
+    return re.sub(r'[`*<>]', '', found[1]) if found else stem
 
 
 def mathjax() -> Path:  # a script that needs no other file
@@ -303,17 +350,29 @@ def mathjax() -> Path:  # a script that needs no other file
     return folder/'static'/'mathjax'/'tex-svg-full.js'
 
 
+def plotly_script() -> Path:
+    "The one file of plotly.js that comes with its wheel."
+    found = find_spec('plotly')
+    if not (found and found.submodule_search_locations):
+        raise FileNotFoundError("no plotly: pip install 'ssr_nb[docs]'")
+    return Path(found.submodule_search_locations[0])/'package_data'/'plotly.min.js'
+
+
 def write_pages(
     root: Path,    # the project
     book: Path,    # where Sphinx will read
 ) -> None:
     "The notebooks as pages, the sources, the index of names."
-    names, stems, paths = public_names(root), list(chapters(root)), module_paths(root)
-    for stem in ('index', *stems):
+    names, paths = public_names(root), module_paths(root)
+    titles: dict[str, str] = {}
+    for stem in (*chapters(root), 'index'):
         nb = nbformat.read(root/'nbs'/f'{stem}.ipynb', 4)
         shown = page(nb, stem, names)
         if stem == 'index':
-            shown.cells.append(nbformat.v4.new_markdown_cell(contents(stems)))
+            first = nbformat.v4.new_markdown_cell(live_html('Fit'))
+            shown.cells.insert(1, first)
+            shown.cells.append(nbformat.v4.new_markdown_cell(contents(titles)))
+        else: titles[stem] = title_of(nb, stem)
         nbformat.write(shown, book/f'{stem}.ipynb')
     found = modules(root)
     for module, chapter in found.items():
@@ -340,8 +399,31 @@ def write_sources(
         (static/'live'/f'{name}.js').write_text(live.live_script(makers[name]()))
     (book/'conf.py').write_text(
         ''.join(f'{name} = {value!r}\n' for name, value in CONF.items()))
-    shutil.copy(HERE/'book.css', static)
+    for file in (HERE/'book.css', HERE/'plotly_figure.js', plotly_script()):
+        shutil.copy(file, static)
     shutil.copy(mathjax(), static/'mathjax')
+
+
+def run_sphinx(
+    book: Path,      # what it reads
+    built: Path,     # where it writes
+    trees: Path,     # for what it has read
+) -> None:
+    "Print pages, with a bar on a terminal; RuntimeError with its warnings."
+    command = [sys.executable, '-m', 'sphinx', '-W', '--keep-going', '--no-color',
+               '-d', str(trees), '-b', 'html', str(book), str(built)]
+    with tempfile.TemporaryFile('w+') as wrong:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=wrong,
+                                   text=True)
+        assert process.stdout is not None
+        with tqdm(total=200, unit='%', disable=None, leave=False) as bar:
+            for line in process.stdout:
+                if not (at := re.match(r'(reading|writing).*\[ *(\d+)%\]', line)): continue
+                bar.set_description(at[1])
+                bar.update(100*(at[1] == 'writing') + int(at[2]) - bar.n)
+        if process.wait():
+            wrong.seek(0)
+            raise RuntimeError(wrong.read().replace(f'{book}/', ''))
 
 
 def build_site(
@@ -352,12 +434,7 @@ def build_site(
     with tempfile.TemporaryDirectory() as folder:
         book, built = Path(folder)/'book', Path(folder)/'built'
         write_sources(root, book)
-        printed = subprocess.run(
-            [sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q',
-             '-d', f'{folder}/doctrees', '-b', 'html', str(book), str(built)],
-            capture_output=True, text=True)
-        if printed.returncode:
-            raise RuntimeError(printed.stderr.replace(f'{book}/', ''))
+        run_sphinx(book, built, Path(folder)/'doctrees')
         if out.exists(): shutil.rmtree(out)
         shutil.copytree(built, out)
 

@@ -29,7 +29,7 @@ def fit_sphere(
     target: Mesh,           # in the unit cube
     steps: int = 100,       # of Adam
     every: int = 4,         # steps between two that are shown
-    smooth: float = .12,    # weight of the Laplacian
+    smooth: float = .2,     # weight of the Laplacian
     sigmas: tuple[float, float] = (1e-3, 3e-5),   # first and last, NDC²
 ) -> Iterator[FitStep]:     # first the sphere, last what has become of it
     "Fit a sphere of 642 vertices to the silhouettes of an object (chapter 5)."

@@ -9,10 +9,11 @@ import urllib.request
 import nbformat
 import psutil
 import pytest
+import torch
 
 from ssr_nb._dev.lab import Tab, expect, expect_picture, panel, press
-from ssr_nb.mesh import Mesh, icosphere
-from ssr_nb.widgets.mesh_viewer import Look, mesh_scene
+from ssr_nb.shapes import make_shape
+from ssr_nb.widgets.mesh_viewer import OBJECTS, Look, mesh_scene
 
 
 @pytest.mark.browser
@@ -22,16 +23,14 @@ def test_the_app_shows_the_mesh_viewer_to_those_who_know_the_token(chromium, app
     tab.page.goto(f'{app.url}/?token={app.token}')
     viewer = panel(tab, 'soft')
     viewer.wait_for()
-    sphere = icosphere(3)
-    mesh = Mesh(.35*sphere.vertices, sphere.faces)
+    car = make_shape('car', torch.Generator().manual_seed(OBJECTS['car']))
+    soft = viewer.get_by_test_id('soft')
     press(tab, viewer.get_by_test_id('azimuth'), 'ArrowRight', 4)
-    expect_picture(viewer.get_by_test_id('soft'), mesh_scene(mesh, mesh, Look(azimuth=34., sigma=1e-3)).pixels)
-    expect(tab.page.get_by_role('tab').all_text_contents, ['Mesh', 'Viewpoint', 'Matrix', 'Training', 'Image to mesh'])
-    tab.page.get_by_role('tab', name='Image to mesh').click()
-    tab.page.get_by_role('button', name='take the network of the run').click()
-    tab.page.get_by_text('no trained network yet').wait_for()
+    expect_picture(soft, mesh_scene(car, car, Look(azimuth=149., sigma=1e-3)).pixels)
+    viewer.get_by_test_id('home').click()
+    expect_picture(soft, mesh_scene(car, car, Look(azimuth=145., sigma=1e-3)).pixels)
+    expect(tab.page.get_by_role('tab').all_text_contents, ['Mesh', 'Image to mesh', 'Viewpoint', 'Matrix', 'Training'])
     tab.page.get_by_role('tab', name='Training').click()
-    tab.page.get_by_role('button', name='prepare a run').click()
     start = tab.page.get_by_test_id('start')
     start.wait_for(); start.click()
     caption = panel(tab, 'film').get_by_test_id('caption')

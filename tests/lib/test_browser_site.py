@@ -1,10 +1,25 @@
 "The site in a browser without a network, and its widgets without Python."
+import nbformat
 import pytest
 import torch
 
 from ssr_nb._dev.chapters import ROOT
-from ssr_nb._dev.lab import Tab, expect, expect_picture, page_flaws, panel, press
-from ssr_nb._dev.site import chapters, dead_links, public_names
+from ssr_nb._dev.lab import (
+    Tab,
+    expect,
+    expect_picture,
+    page_flaws,
+    panel,
+    press,
+    shown,
+)
+from ssr_nb._dev.site import (
+    PLOTLY,
+    chapters,
+    dead_links,
+    plotly_cells,
+    public_names,
+)
 from ssr_nb.mesh import Mesh, icosphere
 from ssr_nb.shapes import make_shape
 from ssr_nb.widgets.controls import on_white
@@ -99,16 +114,50 @@ def test_the_mesh_viewer_of_the_site_turns_and_softens_without_python(chromium, 
     tab.page.goto(page_with(site, 'MeshViewer'))
     viewer = panel(tab, 'soft')
     soft = viewer.get_by_test_id('soft')
-    look = dict(azimuth=30., elevation=20., sigma=1e-3, shows='against target', force=True)
+    look = dict(azimuth=150., elevation=20., sigma=1e-3, shows='against target', force=True)
     expect_picture(soft, seen(**look))
     press(tab, viewer.get_by_test_id('mesh'), 'ArrowLeft', 9)
-    expect_picture(soft, seen(**look | dict(azimuth=75.)))
+    expect_picture(soft, seen(**look | dict(azimuth=-165.)))
     press(tab, viewer.get_by_test_id('sigma'), 'ArrowRight', 10)
     press(tab, viewer.get_by_test_id('shows-against target'), 'ArrowLeft')
-    expect_picture(soft, seen(azimuth=75., elevation=20., sigma=1e-2, shows='silhouette', force=True))
-    with pytest.raises(AssertionError): expect_picture(soft, seen(azimuth=60., sigma=1e-2), within=.5)
+    expect_picture(soft, seen(azimuth=-165., elevation=20., sigma=1e-2, shows='silhouette', force=True))
+    with pytest.raises(AssertionError): expect_picture(soft, seen(azimuth=180., sigma=1e-2), within=.5)
     assert viewer.get_by_test_id('load').count() == 0
     tab.check(); tab.context.close()
+
+
+@pytest.mark.browser
+def test_the_front_page_has_a_sphere_that_becomes_a_car(chromium, site):
+    tab = Tab(chromium)
+    tab.page.goto(f'file://{site}/index.html')
+    part = panel(tab, 'step')
+    caption = lambda: part.get_by_test_id('caption').text_content()
+    expect(lambda: caption().startswith('step 100:'), True)
+    before = shown(part.get_by_test_id('mesh'))
+    press(tab, part.get_by_test_id('step'), 'Home')
+    expect(lambda: caption().startswith('step 0:'), True)
+    expect(lambda: bool((shown(part.get_by_test_id('mesh')) != before).any()), True)
+    numbers = tab.page.locator('.bd-sidebar-primary a').all_text_contents()
+    assert any(text.strip().startswith('02 · ') for text in numbers)
+    tab.check(); tab.context.close()
+
+
+@pytest.mark.browser
+def test_a_figure_of_plotly_is_drawn_without_a_network_and_is_a_picture_without_javascript(chromium, site):
+    cell = nbformat.v4.new_code_cell('figure', outputs=[nbformat.v4.new_output('execute_result', {
+        PLOTLY: {'data': [{'type': 'scatter', 'y': [1, 2]}], 'layout': {}}, 'image/png': 'AA'})])
+    script = plotly_cells(cell)[0].source
+    (site/'figure.html').write_text('<meta charset=utf-8><section><div class="cell_output"><img id="still" alt="still"></div>'
+                                    f'<div>{script}</div></section>')
+    tab = Tab(chromium)
+    tab.page.goto(f'file://{site}/figure.html')
+    tab.page.locator('.plotly .main-svg').first.wait_for()
+    expect(tab.page.locator('#still').is_visible, False)
+    tab.check(); tab.context.close()
+    tab = Tab(chromium, java_script_enabled=False)
+    tab.page.goto(f'file://{site}/figure.html')
+    assert tab.page.locator('#still').get_attribute('hidden') is None and tab.page.locator('.plotly *').count() == 0
+    tab.context.close(); (site/'figure.html').unlink()
 
 
 @pytest.mark.browser

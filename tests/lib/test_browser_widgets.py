@@ -222,20 +222,51 @@ def test_a_click_on_a_cell_of_the_matrix_shows_its_pair_and_the_threshold_its_la
 
 
 @pytest.mark.browser
-def test_an_image_that_is_given_in_the_browser_becomes_the_mesh_of_the_network_and_is_saved(widgets):
+def test_an_image_that_is_given_in_the_browser_becomes_the_mesh_of_the_network_and_is_downloaded(widgets):
     part = panel(widgets, 'sheet')
+    sheet, frame = part.get_by_test_id('sheet'), lambda: int(part.get_by_test_id('sheet').get_attribute('data-frame'))
+    part.get_by_test_id('sample-chair').click()
+    expect_picture(part.get_by_test_id('image'), array_in_kernel(widgets, 'np.asarray(as_picture(load_image(sample_pictures()["chair"])))'))
+    expect(lambda: part.get_by_test_id('sample-chair').get_attribute('aria-pressed'), 'true')
     pixels = render_views(make_shape('car', torch.Generator().manual_seed(5)), viewpoint_ring()[7:8]).numpy()[0]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder)/'car.png'
+        path = Path(folder)/'my car.png'
         Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
         part.get_by_test_id('open_image').set_input_files(path)
-        expect_picture(part.get_by_test_id('sheet'), array_in_kernel(widgets, f'silhouette_sheet(taught.predict(load_image({str(path)!r})))'), within=60)
-    part.get_by_test_id('name').fill('my car')
-    press(widgets, part.get_by_test_id('name'), 'Enter')
+        made = f'(lambda p: silhouette_sheet(taught.predict(load_image(cut(p, framed_square(p, None))).flip(-1))))(open_picture({str(path)!r}))'
+        expect_picture(sheet, array_in_kernel(widgets, made), within=60)
+    then, crop = frame(), part.get_by_test_id('crop')
+    box = crop.bounding_box()
+    mouse = widgets.page.mouse
+    mouse.move(box['x'] + 20, box['y'] + 20); mouse.down(); mouse.move(box['x'] + 40, box['y'] + 20, steps=3); mouse.up()
+    expect(lambda: frame() > then, True)
+    expect(lambda: 10 < crop.bounding_box()['x'] - box['x'] < 30, True)
     press(widgets, part.get_by_test_id('kind-.obj'), 'ArrowRight')
-    press(widgets, part.get_by_test_id('save'), 'Enter')
-    expect(lambda: in_kernel(widgets, 'sorted(p.name for p in Path(meshes_folder).iterdir())'), "['my car.glb']")
-    expect(lambda: 'saved as my car.glb' in part.get_by_test_id('caption').text_content(), True)
+    with widgets.page.expect_download() as waiting: part.get_by_test_id('save').click()
+    assert waiting.value.suggested_filename == 'my car.glb'
+    assert Path(waiting.value.path()).read_bytes()[:4] == b'glTF'
+    expect(part.get_by_test_id('progress').is_visible, False)
+    widgets.check()
+
+
+@pytest.mark.browser
+def test_a_fit_happens_in_front_of_the_user_and_can_be_undone(widgets):
+    part = panel(widgets, 'soft')
+    in_kernel(widgets, 'viewer.set_state(dict(shape="car", shows="against target", force=False))')
+    strip, bar = (part.get_by_test_id(name) for name in ('steps', 'progress'))
+    caption = lambda: part.get_by_test_id('caption').text_content()
+    expect(lambda: 'IoU with the target' in caption(), True)
+    part.get_by_test_id('fit').click()
+    expect(bar.is_visible, True)
+    expect(lambda: 0 < float(bar.get_attribute('value') or 0) < 1, True, within=60)   # steps come while it fits
+    expect(lambda: caption().startswith('step 100 of 100'), True, within=180)
+    expect(bar.is_visible, False)
+    words = strip.locator('figcaption').all_text_contents()
+    assert words[-1].startswith('step 100, IoU 0.') and float(words[-1][-4:]) > float(words[0][-4:]) + .2
+    assert strip.locator('img').count() == len(words)
+    expect_picture(part.get_by_test_id('soft'), array_in_kernel(widgets, 'mesh_scene(viewer.mesh, viewer.target, viewer.look()).pixels'))
+    part.get_by_test_id('restore').click()
+    expect(strip.is_visible, False)
     widgets.check()
 
 
@@ -270,7 +301,7 @@ def test_a_run_is_started_paused_continued_and_stopped_by_its_buttons(widgets):
 @pytest.mark.browser
 def test_a_browser_without_webgl_shows_the_mesh_that_python_draws(chromium_without_webgl, lab):
     server, folder = lab
-    name = write_notebook(folder/'plain.ipynb', 'from ssr_nb.widgets import MeshViewer, decode\nfrom ssr_nb.widgets.mesh_viewer import Look, mesh_scene\nviewer = MeshViewer()\nviewer')
+    name = write_notebook(folder/'plain.ipynb', 'from ssr_nb.widgets import MeshViewer, decode\nfrom ssr_nb.widgets.mesh_viewer import Look, mesh_scene\nviewer = MeshViewer(azimuth=30.)\nviewer')
     tab = Tab(chromium_without_webgl)
     assert tab.page.evaluate('() => document.createElement("canvas").getContext("webgl2")') is None
     open_notebook(tab, server, name); run_all(tab)

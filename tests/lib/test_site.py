@@ -1,5 +1,6 @@
 "The site: what its pages are made of. In a browser: test_browser_site.py."
 import base64
+import json
 import re
 
 import nbformat
@@ -16,8 +17,10 @@ from ssr_nb._dev.site import (
     link_names,
     names_page,
     page,
+    plotly_script,
     public,
     public_names,
+    title_of,
 )
 
 
@@ -29,7 +32,12 @@ def book(*cells):
 
 def test_what_a_module_defines_is_found_by_reading():
     source = 'A, B = 1, 2\nC: int = 3\n\ndef f():\n    "First.\\n\\n    Second."\n    inner = 1\nclass D: pass\n'
-    assert definitions(source) == {'A': (1, ''), 'B': (1, ''), 'C': (2, ''), 'f': (4, 'First.'), 'D': (7, '')}
+    assert definitions(source) == {'A': (1, '= (1, 2)'), 'B': (1, '= (1, 2)'), 'C': (2, '= 3'), 'f': (4, 'First.'), 'D': (7, '')}
+
+
+def test_a_constant_is_documented_by_its_comment_or_its_value():
+    source = 'A = 1  # pixels\nB = dict(  # name: number\n    a=1)\nC = [\'x\']*9\nD = ' + repr('y'*80) + '\n'
+    assert definitions(source) == {'A': (1, 'pixels'), 'B': (2, 'name: number'), 'C': (4, "= ['x'] * 9"), 'D': (5, '')}
 
 
 def test_every_public_name_is_found_where_it_is_defined():
@@ -108,9 +116,23 @@ def test_a_page_shows_what_is_exported_and_folds_what_is_claimed():
     assert shown[4].metadata.tags == ['remove-input'] and '#|' not in ''.join(c.source for c in shown)
 
 
-def test_every_notebook_is_in_the_table_of_contents_once():
-    listed = re.findall(r'(?m)^\w+$', contents(list(chapters(ROOT))))
-    assert sorted(listed) == sorted([*chapters(ROOT), 'names'])
+def test_every_notebook_is_in_the_table_of_contents_once_with_its_number_and_title():
+    text = contents({stem: f'Title of {stem}' for stem in chapters(ROOT)})
+    assert sorted(re.findall(r'(?m)<(\w+)>$', text)) == sorted(chapters(ROOT))
+    assert '02 · Title of 02_cameras <02_cameras>' in text and 'names' in text.split()
+    assert title_of(book(('code', '1'), ('md', 'x\n# The `A` of B\ny')), 'a') == 'The A of B'
+    assert title_of(book(('md', 'nothing')), '00_a') == '00_a'
+
+
+def test_a_figure_of_plotly_is_a_picture_until_a_script_replaces_it():
+    nb = book(('code', 'turnable(figure)'))
+    data = {'application/vnd.plotly.v1+json': {'data': [{'text': '</script>'}], 'layout': {}}, 'image/png': 'AA'}
+    nb.cells[0].outputs = [nbformat.v4.new_output('execute_result', data)]
+    code, figure = page(nb, '00_a', []).cells
+    assert set(code.outputs[0].data) == {'image/png'}
+    assert '_static/plotly.min.js' in figure.source and figure.source.count('</script>') == 3
+    assert json.loads(re.search(r'showFigure\((.*)\);', figure.source)[1].replace('<\\/', '</'))['data'][0]['text'] == '</script>'
+    assert plotly_script().stat().st_size > 1e6
 
 
 def test_the_widgets_that_live_on_the_site_are_those_that_are_frozen():
