@@ -335,7 +335,7 @@ def write_notebook(
     *sources: str,   # of its code cells
 ) -> str:            # its name
     "A notebook file of code cells, without outputs."
-    cells: list[dict[str, Any]] = [
+    cells: list[dict] = [
         dict(cell_type='code', id=f'cell{n}', metadata={}, outputs=[],
              execution_count=None, source=source) for n, source in enumerate(sources)]
     kernel = dict(name='python3', display_name='Python 3', language='python')
@@ -424,7 +424,7 @@ WIDGET = 'application/vnd.jupyter.widget-view+json'
 
 def widget_outputs(
     notebook: dict[str, Any],   # as nbformat reads it
-) -> list[dict[str, Any]]:      # mime type: data, of each
+) -> list[dict]:      # mime type: data, of each
     "The outputs of a notebook that are widgets."
     return [output['data'] for cell in notebook['cells']
             for output in cell.get('outputs', [])
