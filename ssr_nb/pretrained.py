@@ -17,7 +17,7 @@ if TYPE_CHECKING:   # commands look for a sample before torch is imported
 __all__ = ['MaskFit', 'fit_mask', 'pretrained_facts', 'sample_images']
 
 _HERE = Path(__file__).parent
-_GUESS = 1.4   # pixels between outlines from which on a mesh is a guess
+_GUESS = 1.3   # pixels between outlines from which on a mesh is a guess
 
 
 def sample_images() -> dict[str, Path]:   # name -> PNG with alpha

@@ -38,7 +38,7 @@ MIXED = 'mixed'      # the category of the data set that holds them all
 VALIDATED = 60       # objects: enough to choose weights by
 SAMPLE_SIZE = 256    # pixels
 # family -> which of its test objects, and from which of the 24 viewpoints
-SAMPLES = dict(plane=(0, 10), car=(0, 14), chair=(0, 10), sofa=(0, 14))
+SAMPLES = dict(plane=(9, 10), car=(7, 14), chair=(3, 10), sofa=(9, 14))
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Pretrain:
     "Train the network that the package brings, of built-in shapes alone."
     out: Folder = Path('runs/pretrained')   # gets data and runs
     count: int = 400             # objects of each family, of which 70 % train
-    iterations: int = 2500       # on silhouettes
-    colored: int = 600           # more of them, with colours
+    iterations: int = 2500       # on silhouettes alone
+    colored: int = 3600          # more, with colours as well
     seed: int = 0
     threads: int = 1             # of the CPU
     package: Folder = ROOT/'ssr_nb'         # gets weights/ and samples/

@@ -139,16 +139,15 @@ def preview_figure(
     mesh: 'Mesh',
     fit: 'MaskFit',
 ) -> 'Figure':
-    "The image, the mesh from the viewpoint where it fits best, and from behind."
+    "The image, and the shape from the viewpoint where it fits best and from behind."
     import numpy as np
     import torch
     from matplotlib.figure import Figure
 
     from ..display import GREY, straight_alpha, tinted
     from ..render import render_views
-    if mesh.vertex_colors is None: mesh = tinted(mesh, GREY)
     views = torch.tensor([[2.732, 30., fit.azimuth], [2.732, 30., fit.azimuth + 180]])
-    renders = np.asarray(render_views(mesh, views, 256))[..., ::-1]   # as an eye sees it
+    renders = np.asarray(render_views(tinted(mesh, GREY), views, 256))[..., ::-1]   # as an eye sees it
     figure = Figure(figsize=(9, 3.3), layout='constrained', facecolor='white')
     titles = 'image', 'mesh from the same side', 'mesh from the other side'
     shown = [pixels.numpy(), *renders]

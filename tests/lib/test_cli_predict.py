@@ -11,6 +11,7 @@ from ssr_nb.cli import render
 from ssr_nb.cli.predict import main
 from ssr_nb.mesh import Mesh, normalize
 from ssr_nb.meshio import load_mesh, save_mesh
+from ssr_nb.pretrained import sample_images
 from ssr_nb.reconstruct import Reconstructor
 from ssr_nb.render import SoftRenderer, render_views
 
@@ -93,3 +94,27 @@ def test_a_photograph_of_the_letter_f_becomes_a_mesh_that_reads_f(tmp_path):
         overlap[name] = [(seen & p).sum()/(seen | p).sum() for p in (photo, photo[:, ::-1])]
     assert overlap['photograph'][0] > overlap['photograph'][1] + .1, overlap
     assert overlap['mirrored'][1] > overlap['mirrored'][0] + .1, overlap
+
+
+def test_without_a_run_the_network_of_the_package_answers_says_what_it_knows_and_whether_it_guesses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)   # samples/ is not here
+    said = done(main, 'samples/chair.png', '-o', 'chair.obj', '--preview', 'seen.png')
+    assert 'trained on 1680 built-in objects' in said and 'chair' in said and 'a guess' not in said
+    assert len(load_mesh('chair.obj').vertices) == 642 and Image.open('seen.png').size[0] >= 1000
+    Image.open(sample_images()['car']).rotate(90).save('on_its_nose.png')
+    assert 'a guess: ' in done(main, 'on_its_nose.png', '-o', 'nose.obj')
+    wrong = refused(main, 'samples/chiar.png', '-o', 'x.obj', within=tmp_path)
+    assert 'did you mean chair?' in wrong
+    assert '--preview' in refused(main, 'on_its_nose.png', '-o', 'x.obj', '--preview', 'seen.jpg', within=tmp_path)
+    assert 'an image, or a run and an image' in refused(main, 'a', 'b', 'c', '-o', 'x.obj', within=tmp_path)
+
+
+def test_an_image_is_that_of_an_eye_and_the_mesh_is_not_mirrored(tmp_path):
+    run = write_model(tmp_path/'run')
+    half = np.zeros((64, 64, 4), np.uint8); half[12:54, 20:30] = 200; half[30:54, 30:50] = 90
+    Image.fromarray(half).save(tmp_path/'eye.png')
+    done(main, run, tmp_path/'eye.png', '-o', tmp_path/'mesh.obj')
+    camera = np.ascontiguousarray(half[:, ::-1])   # as the left-handed camera of data sets sees it
+    seen = Reconstructor.load(run).predict(camera).vertices
+    assert np.allclose(load_mesh(tmp_path/'mesh.obj').vertices, seen, atol=1e-4)
+    assert not np.allclose(Reconstructor.load(run).predict(half).vertices, seen, atol=1e-4)
