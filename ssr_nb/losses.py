@@ -40,7 +40,7 @@ def silhouette_iou_loss(
     "Mean 1 - IoU of soft silhouettes (SSR, Eq. 1)."
     return 1 - silhouette_iou(predicted, target).mean()
 
-# %% ../nbs/05_fitting.ipynb #0bed3e73
+# %% ../nbs/05_fitting.ipynb #11e5bdc0
 def _offset_faces(
     faces: Tensor,      # (F, 3), or (B, F, 3) where -1s pad
     vertex_count: int,  # V
@@ -58,7 +58,6 @@ def _edges(
     faces = _offset_faces(faces, vertex_count)
     return faces[:, [0, 1, 1, 2, 2, 0]].view(-1, 2).sort(1).values.unique(dim=0)
 
-# %% ../nbs/05_fitting.ipynb #11e5bdc0
 def uniform_laplacian(
     faces: Tensor,       # (F, 3) vertex indices; (B, F, 3), where -1s pad
     vertex_count: int,   # V
