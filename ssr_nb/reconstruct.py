@@ -280,10 +280,9 @@ def save_reconstructor(
 ):
     "Weights, and in the file's metadata the arguments to build it again."
     weights = {k: v.contiguous() for k, v in model.state_dict().items()}
-    about = {'architecture': json.dumps(model.architecture),
-             'template': str(_ROTATION)}
-    with atomic_write(path) as temporary:
-        Path(temporary).write_bytes(save(weights, metadata=about))
+    about = json.dumps(model.architecture | {'template': _ROTATION})
+    with atomic_write(path) as temporary:   # one entry: several have no order
+        Path(temporary).write_bytes(save(weights, {'architecture': about}))
 
 # %% ../nbs/07_reconstruction.ipynb #7347451f
 def check_architecture(
@@ -314,9 +313,10 @@ def load_reconstructor(
             if 'level' in about:
                 raise InputError(f'{path}: of the first edition of ssr_nb; '
                                  'train it again')
+            template = about.pop('template', None)
             check_architecture(about, {k: file.get_slice(k).get_shape()
                                        for k in file.keys()})
-            if file.metadata().get('template') != str(_ROTATION):
+            if template != list(_ROTATION):
                 raise InputError(f'{path}: its weights deform another '
                                  'template sphere; train it again')
             weights = {k: file.get_tensor(k) for k in file.keys()}

@@ -307,7 +307,7 @@ def viewpoint_similarity(
         if batch.dtype == torch.uint8: batch = batch/255
         batch = batch.to(next(siam.parameters()))
         return siam.embed(transform_images(batch, angle) if angle else batch)
-    known = embed(references)
+    known = torch.cat([embed(part) for part in references.split(block)])
     table = known.new_empty(len(images), len(known))
     for part, rows in zip(images.split(block), table.split(block)):
         found = embed(part)[:, None]

@@ -113,11 +113,14 @@ def test_the_loss_of_every_view_reaches_the_encoder():
 
 
 # %% nbs/07_reconstruction.ipynb #522b0412
-def test_weights_survive_the_round_trip():
+def test_weights_survive_the_round_trip_and_a_file_has_one_order():
+    from safetensors import safe_open
     model, images = tiny_model().eval(), torch.rand(2, 4, 64, 64, generator=seeded())
     with tempfile.TemporaryDirectory() as tmp:
-        model.save(Path(tmp)/'reconstructor.safetensors')
+        path = Path(tmp)/'reconstructor.safetensors'
+        model.save(path)
         assert_close(Reconstructor.load(tmp)(images), model(images), atol=0, rtol=0)
+        with safe_open(path, 'pt') as file: assert len(file.metadata()) == 1
 
 
 # %% nbs/07_reconstruction.ipynb #a7f58f94

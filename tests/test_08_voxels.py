@@ -47,16 +47,13 @@ def test_the_origin_is_the_middle_of_the_grid_and_the_unit_cube_lies_inside():
 
 
 # %% nbs/08_voxels.ipynb #056f1b17
-def test_a_line_through_a_triangle_by_hand():
+def test_a_line_through_a_triangle_by_hand_winding_does_not_matter_edge_on_meets_no_line():
     triangle = np.array([[0., 0, 1], [4, 0, 3], [0, 4, 5]])
     lines, depths = lattice_hits(triangle, axis=2, size=8)
     assert len(lines) == 15                        # 5 + 4 + 3 + 2 + 1, with edges
     depth = dict(zip(map(tuple, lines), depths))
     assert depth[0, 0] == 1 and depth[1, 1] == 1 + 2/4 + 4/4 and depth[0, 4] == 5
 
-
-# %% nbs/08_voxels.ipynb #57818d40
-def test_winding_does_not_matter_and_edge_on_triangles_meet_no_line():
     triangle = 8*np.random.default_rng(0).random((3, 3))
     lines, depths = lattice_hits(triangle, 0, 8)
     again, other = lattice_hits(triangle[::-1], 0, 8)
@@ -163,7 +160,7 @@ def test_a_thin_leg_may_slip_between_the_lines_and_leave_its_ends_alone():
 
 
 # %% nbs/08_voxels.ipynb #d71a5a41
-def test_a_mirrored_mesh_has_a_mirrored_grid():
+def test_a_mirrored_mesh_has_a_mirrored_grid_no_meshes_give_none_any_integers_are_faces():
     vertices, faces = bumpy_meshes(1)
     grid = by_axes(voxelize(vertices, faces))
     for axis in range(3):
@@ -171,9 +168,6 @@ def test_a_mirrored_mesh_has_a_mirrored_grid():
         mirrored[..., axis] *= -1
         assert by_axes(voxelize(mirrored, faces)).equal(grid.flip(axis + 1))
 
-
-# %% nbs/08_voxels.ipynb #ffb88608
-def test_no_meshes_give_no_grids_and_any_integers_are_faces():
     vertices, faces = bumpy_meshes(2, level=0)
     assert voxelize(vertices[:0], faces).shape == (0, 32, 32, 32)
     assert voxelize(vertices, faces.int()).equal(voxelize(vertices, faces))
@@ -198,16 +192,13 @@ def test_bad_meshes_are_refused_by_name():
 
 
 # %% nbs/08_voxels.ipynb #37ca0b23
-def test_iou_by_hand_2_cells_of_4_in_common_none_and_nothing_at_all():
+def test_iou_by_hand_bytes_count_as_cells_other_sizes_are_refused():
     a, b = torch.zeros(2, 3, 4, 4, 4, dtype=torch.bool)
     a[0, 0, 0, :3] = b[0, 0, 0, 1:4] = True
     a[1, 0, 0, 0], b[1, 1, 1, 1] = True, True
     assert voxel_iou(a, b).tolist() == [.5, 0, 1]
     assert voxel_iou(b, a).equal(voxel_iou(a, b))
 
-
-# %% nbs/08_voxels.ipynb #e0019bf0
-def test_bytes_count_as_cells_and_other_sizes_are_refused():
     a = torch.rand(2, 4, 4, 4, generator=generator()) > .5
     assert voxel_iou(a, a.byte()).tolist() == [1, 1]
     with pytest.raises(InputError, match='voxels'):

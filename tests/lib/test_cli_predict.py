@@ -101,20 +101,20 @@ def test_without_a_run_the_network_of_the_package_answers_says_what_it_knows_and
     said = done(main, 'samples/chair.png', '-o', 'chair.obj', '--preview', 'seen.png')
     assert 'trained on 1680 built-in objects' in said and 'chair' in said and 'a guess' not in said
     assert len(load_mesh('chair.obj').vertices) == 642 and Image.open('seen.png').size[0] >= 1000
-    Image.open(sample_images()['car']).rotate(90).save('on_its_nose.png')
-    assert 'a guess: ' in done(main, 'on_its_nose.png', '-o', 'nose.obj')
+    Image.open(sample_images()['sofa']).rotate(90).save('on_its_end.png')
+    assert 'a guess: ' in done(main, 'on_its_end.png', '-o', 'end.obj')
     wrong = refused(main, 'samples/chiar.png', '-o', 'x.obj', within=tmp_path)
     assert 'did you mean chair?' in wrong
-    assert '--preview' in refused(main, 'on_its_nose.png', '-o', 'x.obj', '--preview', 'seen.jpg', within=tmp_path)
+    assert '--preview' in refused(main, 'on_its_end.png', '-o', 'x.obj', '--preview', 'seen.jpg', within=tmp_path)
     assert 'an image, or a run and an image' in refused(main, 'a', 'b', 'c', '-o', 'x.obj', within=tmp_path)
 
 
 def test_an_image_is_that_of_an_eye_and_the_mesh_is_not_mirrored(tmp_path):
     run = write_model(tmp_path/'run')
-    half = np.zeros((64, 64, 4), np.uint8); half[12:54, 20:30] = 200; half[30:54, 30:50] = 90
+    half = np.zeros((64, 64, 4), np.uint8); half[12:54, 20:30] = 200; half[30:54, 30:50] = 90; half[..., 3][half[..., 0] > 0] = 255
     Image.fromarray(half).save(tmp_path/'eye.png')
     done(main, run, tmp_path/'eye.png', '-o', tmp_path/'mesh.obj')
     camera = np.ascontiguousarray(half[:, ::-1])   # as the left-handed camera of data sets sees it
-    seen = Reconstructor.load(run).predict(camera).vertices
-    assert np.allclose(load_mesh(tmp_path/'mesh.obj').vertices, seen, atol=1e-4)
-    assert not np.allclose(Reconstructor.load(run).predict(half).vertices, seen, atol=1e-4)
+    made = load_mesh(tmp_path/'mesh.obj').vertices
+    seen, mirrored = (Reconstructor.load(run).predict(image).vertices for image in (camera, half))
+    assert (made - seen).abs().max() < .1*(made - mirrored).abs().max()

@@ -202,12 +202,12 @@ def test_an_import_of_a_room_above_is_found_whatever_its_form(tmp_path, planted)
 
 def test_rooms_know_neither_their_neighbours_nor_the_tools_nor_a_module_without_a_room(tmp_path):
     root = package(tmp_path, {
-        'losses': 'from . import voxels', 'voxels': 'import nbdev', 'strange': '',
+        'losses': 'import nbdev', 'voxels': 'from . import losses', 'strange': '',
         'cli': 'from ._dev import sync\nfrom ssr_nb import strange',
         '_dev/sync': 'import nbdev\nfrom .. import cli',
         'shapes/a': 'from . import b', 'shapes/b': ''})
     assert late_imports(root) == [('cli', '_dev.sync'), ('cli', 'strange'),
-                                  ('losses', 'voxels'), ('voxels', 'nbdev')]
+                                  ('losses', 'nbdev'), ('voxels', 'losses')]
 
 
 def test_lessons_are_the_chapters_without_claims_and_all_that_lies_beside_them(tmp_path):

@@ -213,7 +213,7 @@ def test_callbacks_see_every_step_and_validation_and_may_stop_the_run():
 
 def test_patience_stops_a_run_that_no_longer_gains():
     trainer = tiny_trainer(**{'run.patience': 2})
-    trainer.best_iteration, trainer.log = 4, [dict(iteration=i) for i in (4, 8)]
+    trainer.best_iteration, trainer.log = 4, [dict(iteration=4, val_iou=.5), dict(iteration=8, val_iou=.4)]
     Patience().before_fit(trainer); assert not trainer.done
-    trainer.log.append(dict(iteration=12))
+    trainer.log.append(dict(iteration=12, val_iou=.5))
     Patience().before_fit(trainer); assert trainer.done

@@ -232,7 +232,7 @@ def test_memory_does_not_grow_with_pairs_of_images():
     siam, images = SiamVP(32, 8, 256, (5, 4, 3)), torch.zeros(4000, 3, 32, 32, dtype=torch.uint8)
     def similarity(count, references): return lambda: viewpoint_similarity(siam, images[:count], images[:1].expand(references, -1, -1, -1))
     least = peak(similarity(1000, 24))
-    assert least > 10                                         # a block of images in the first layers: it does count
+    assert least > 4                                          # a block of images in the first layers: it does count
     # the table grows, by .3 and .8 MB, and the references' embeddings, by .2; all differences at once were 98 and 246 MB
     assert peak(similarity(4000, 24)) - least < 1.5
     assert peak(similarity(1000, 240)) - least < 1.5

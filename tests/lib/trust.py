@@ -40,11 +40,19 @@ def kept(folder):
     return {k: v for k, v in state.items() if k != 'seconds'} | files
 
 
+def differences(a, b, name='it'):
+    "Where nested dicts, lists and tensors are not the same to the last bit."
+    if isinstance(a, dict) and a.keys() == b.keys():
+        return [d for key in a for d in differences(a[key], b[key], f'{name}.{key}')]
+    if isinstance(a, list) and len(a) == len(b):
+        return [d for i, pair in enumerate(zip(a, b)) for d in differences(*pair, f'{name}[{i}]')]
+    if torch.is_tensor(a):
+        same = (a.dtype == b.dtype and a.shape == b.shape
+                and a.numpy().tobytes() == b.numpy().tobytes())
+        return [] if same else [f'{name}: {(a != b).sum()} of {a.numel()} numbers']
+    return [] if a == b or (a != a and b != b) else [f'{name}: {a!r:.200} and {b!r:.200}']
+
+
 def equal(a, b):
     "Whether nested dicts, lists and tensors are the same to the last bit."
-    if isinstance(a, dict): return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
-    if isinstance(a, list): return len(a) == len(b) and all(map(equal, a, b))
-    if torch.is_tensor(a):
-        return (a.dtype == b.dtype and a.shape == b.shape
-                and a.numpy().tobytes() == b.numpy().tobytes())
-    return a == b or (a != a and b != b)
+    return not differences(a, b)
