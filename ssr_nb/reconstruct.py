@@ -310,6 +310,7 @@ def load_reconstructor(
     try:
         with safe_open(path, 'pt') as file:
             about = json.loads((file.metadata() or {})['architecture'])
+            if not isinstance(about, dict): raise ValueError('no description')
             if 'level' in about:
                 raise InputError(f'{path}: of the first edition of ssr_nb; '
                                  'train it again')

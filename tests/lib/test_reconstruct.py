@@ -51,16 +51,15 @@ def test_a_description_that_asks_for_a_larger_network_than_its_weights_builds_no
     path = tmp_path/'weights.safetensors'
     for wrong in (dict(hidden=10**9), dict(subdivisions=8), dict(width=10**6), dict(image_size=10**6), dict(features=10**12),
                   dict(subdivisions=10**9), dict(subdivisions=-1), dict(hidden=1e400), dict(width=None), dict(image_size='x')):
-        save_file(weights, path, metadata={'architecture': json.dumps(about | wrong)})
+        save_file(weights, path, metadata={'architecture': json.dumps(about | {'template': [9, 2, 4, 1]} | wrong)})
         with pytest.raises(InputError, match='not the weights of a Reconstructor'): Reconstructor.load(path)
-    for wrong in 'null', '[]', '3', '['*100_000:
+    for wrong in 'null', '[]', '3', '"level"', '"x"', '['*100_000:
         save_file(weights, path, metadata={'architecture': wrong})
         with pytest.raises(InputError, match='not the weights of a Reconstructor'): Reconstructor.load(path)
-    described = {'architecture': json.dumps(about)}
-    for other in {}, {'template': '(1, 0, 0, 0)'}:      # weights for a sphere in another rotation
-        save_file(weights, path, metadata=described | other)
+    for other in {}, {'template': [1, 0, 0, 0]}, {'template': 9}:      # weights for a sphere in another rotation
+        save_file(weights, path, metadata={'architecture': json.dumps(about | other)})
         with pytest.raises(InputError, match='deform another template sphere; train it again'): Reconstructor.load(path)
-    save_file(weights, path, metadata=described | {'template': '(9, 2, 4, 1)'})
+    save_file(weights, path, metadata={'architecture': json.dumps(about | {'template': [9, 2, 4, 1]})})
     assert len(Reconstructor.load(path).faces) == 80
 
 

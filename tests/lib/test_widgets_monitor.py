@@ -126,7 +126,7 @@ def test_the_monitor_shows_the_log_and_the_meshes_of_a_folder_and_turns_them():
         splits = two_splits(tmp); images = splits[0].images[:2, 0]
         panel = TrainingMonitor(f'{tmp}/run', images)
         assert panel.caption == 'Watched.' and panel.live and panel.snapshots == []
-        fit(*splits, replace(tiny, iterations=30), f'{tmp}/run', progress=False)
+        fit(*splits, replace(tiny, iterations=20), f'{tmp}/run', progress=False)
         empty = panel.curves; panel.refresh()
         assert panel.curves != empty and not panel.live
         assert panel.caption.startswith('Finished; iteration 20 of 20; best validation IoU 0.') and len(panel.snapshots) == 1
