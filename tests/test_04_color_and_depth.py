@@ -183,6 +183,7 @@ def test_a_textured_obj_is_rendered_softly_as_it_is_crisply_and_its_image_has_a_
 
 
 # %% nbs/04_color_and_depth.ipynb #0c656170
+@pytest.mark.slow
 def test_the_gradient_of_a_textured_picture_matches_finite_differences():
     generator = torch.Generator().manual_seed(0)
     sphere, view = icosphere(0), torch.tensor([[2.732, 30., 10.]], dtype=torch.float64)

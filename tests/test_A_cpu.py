@@ -82,6 +82,7 @@ def test_every_option_equals_the_reference():
 
 
 # %% nbs/A_cpu.ipynb #d4558763
+@pytest.mark.slow
 def test_memory_does_not_grow_with_fragments():
     code = '''
 import torch

@@ -112,6 +112,7 @@ def test_a_window_holds_the_pixels_that_a_face_can_reach_and_no_others():
 
 
 # %% nbs/B_gpu.ipynb #f5a5c8ea
+@pytest.mark.slow
 def test_a_ball_equals_the_reference_values_and_gradients():
     agree(silhouette, reference.silhouette, sphere(1), image_size=24, dist_eps=1e-10)
 
@@ -124,6 +125,7 @@ def test_two_runs_give_the_same_bits():
 
 
 # %% nbs/B_gpu.ipynb #9e2eddcf
+@pytest.mark.slow
 def test_colour_equals_the_reference_values_and_gradients():
     options = dict(image_size=9, sigma=1e-2, gamma=1e-2, background=(.2, .4, .6))
     for more in (dict(), dict(alpha='sum'), dict(distance='barycentric'), dict(distance='hard', alpha='hard'),

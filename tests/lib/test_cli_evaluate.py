@@ -2,6 +2,7 @@
 import json
 import re
 
+import pytest
 import numpy as np
 from commands import TINY, answers_without_torch, done, refused, shell, write_data
 from PIL import Image
@@ -13,6 +14,7 @@ from ssr_nb.meshio import load_mesh
 from ssr_nb.reconstruct import Reconstructor
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_evaluated_and_used_from_the_shell(tmp_path):
     d, run = write_data(tmp_path), tmp_path/'run'
     done(train.main, d, '--category', 'plane', '--out', run, *TINY)

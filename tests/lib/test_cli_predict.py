@@ -1,4 +1,5 @@
 "ssr_predict: one image in, one mesh out."
+import pytest
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,7 @@ def letter(*hand):
     return normalize(Mesh(corners*torch.tensor([*hand, 1., 1.][:3]), faces))
 
 
+@pytest.mark.slow
 def test_a_photograph_of_the_letter_f_becomes_a_mesh_that_reads_f(tmp_path):
     "A network that was taught, by the data sets' camera, the letter and its mirror image."
     torch.manual_seed(0)

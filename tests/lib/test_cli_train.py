@@ -162,6 +162,7 @@ def test_a_broken_data_set_is_refused_by_every_file_s_name(tmp_path):
     assert '3' in broken(lambda: np.savez(images, array[:3]))
 
 
+@pytest.mark.slow
 def test_a_run_whose_config_cannot_be_read_is_refused_at_once_and_one_without_gets_it_anew(tmp_path):
     d, run = write_data(tmp_path), tmp_path/'run'
     base = [d, '--category', 'plane', '--out', str(run), *TINY]
@@ -212,6 +213,7 @@ def test_a_signal_in_the_last_step_ends_a_finished_run(tmp_path, monkeypatch):
     assert 'best validation IoU' in done(main, write_data(tmp_path), '--category', 'plane', '--out', tmp_path/'run', *TINY)
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_a_run_at_once(tmp_path):
     source = '''
 import os, signal, sys

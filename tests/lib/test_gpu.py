@@ -15,6 +15,7 @@ def test_without_a_gpu_nothing_is_measured_or_written_and_that_is_said(tmp_path,
     assert 'no CUDA device' in capsys.readouterr().out and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_part_measured_before_it_was_stopped_or_failed_is_kept(tmp_path, monkeypatch):
     parts = {'stopped': "print('{\"line\": \"one\"}', flush=True); import time; time.sleep(60)",
              'failed': "print('{\"line\": \"two\"}', flush=True); raise ValueError('no memory')"}

@@ -257,6 +257,7 @@ def test_an_image_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path):
     assert 'over the limit' in text and mesh.texture is None
 
 
+@pytest.mark.slow
 def test_large_textures_are_made_smaller_and_memory_stays_bounded(tmp_path):
     picture(tmp_path, 'a.png', size=6000)
     written(tmp_path, ''.join(f'newmtl m{k}\nmap_Kd a.png\n' for k in range(100)), 'm.mtl')

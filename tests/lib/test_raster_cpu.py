@@ -215,6 +215,7 @@ with event.install_listener('numba:compile', Compiled()):
     assert first.stdout.count('compiled') > 10 and not any(again.stdout for again in later)
 
 
+@pytest.mark.slow
 def test_without_a_folder_to_write_to_it_still_draws():
     code = '''
 import tempfile, torch

@@ -195,6 +195,7 @@ def test_the_nearest_face_is_the_one_that_a_loop_over_pixels_finds():
         assert_close(shown.flatten(0, 1)[i], color, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_compiled_silhouette_is_one_graph_with_the_reference_and_says_so_where_not():
     faces = random_faces(2, 3).requires_grad_()
     loss = lambda backend: lambda f: soft_silhouette(f*1., image_size=8, sigma=1e-2, backend=backend).square().mean()

@@ -58,6 +58,7 @@ def agree(fast, slow, *tensors, atol=1e-5, rtol=1e-3, **options):
         assert_close(a, b, atol=rtol*float(b.abs().max()) + 1e-9, rtol=0)
 
 
+@pytest.mark.slow
 def test_random_faces_equal_the_reference_for_every_distance_and_alpha():
     faces = random_faces(2, 6)
     for distance in ('euclidean', 'barycentric', 'hard'):
@@ -148,6 +149,7 @@ def test_a_captured_graph_draws_new_faces():
         assert_close(grad, draw())
 
 
+@pytest.mark.slow
 def test_without_triton_or_a_gpu_there_is_one_clear_line():
     code = '''
 import sys, torch

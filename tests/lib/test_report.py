@@ -182,6 +182,7 @@ def test_each_text_of_a_report_is_escaped(runs, rows, place):
     assert ODD in shown
 
 
+@pytest.mark.slow
 def test_a_page_has_no_tag_that_its_names_brought_in(runs, rows):
     odd = '<script>alert(1)</script>'
     plain = Report('title', 'lead', [dict(method='a', iou=.5)], runs, rows,

@@ -55,6 +55,7 @@ def question(images, references, **more):
 def accuracy(rule, asked, order): return (rule(asked)[0] == order).float().mean().item()
 
 
+@pytest.mark.slow
 def test_the_rendered_mesh_is_evidence_where_siamvp_has_none(chair):
     mesh, images, order = chair
     asked = question(images, images[order.argsort()], model=Known(mesh), rgba=lambda: images[None],

@@ -271,6 +271,7 @@ def fuzz(kind, folders, read, damage, count, seed=0):
     return tally
 
 
+@pytest.mark.slow
 def test_mutilated_files_of_every_kind_are_read_or_refused_in_one_line():
     torch.set_num_threads(1)
     count = int(os.environ.get('SSR_FUZZ', 2600))      # files in all

@@ -121,6 +121,7 @@ def test_a_film_shows_each_image_and_its_meshes_in_order():
     assert [s.iteration for s in chosen_snapshots(many, 3)] == [0, 10, 19] and chosen_snapshots(many[:2], 3) == many[:2]
 
 
+@pytest.mark.slow
 def test_the_monitor_shows_the_log_and_the_meshes_of_a_folder_and_turns_them():
     with tempfile.TemporaryDirectory() as tmp:
         splits = two_splits(tmp); images = splits[0].images[:2, 0]
