@@ -79,7 +79,7 @@ from ssr_nb.widgets.reconstruction import as_picture, cut, framed_square, sample
 
 
 @pytest.fixture(scope='session')
-def widgets(chromium, lab):
+def shared_widgets(chromium, lab):
     "The chapter of the widgets, run in JupyterLab with less work for its networks."
     from ssr_nb._dev.lab import (
         Tab,
@@ -104,6 +104,13 @@ def widgets(chromium, lab):
     in_kernel(tab, 'monitor.stop()')  # so that it takes no core from the tests
     yield tab
     close_notebook(tab)
+
+
+@pytest.fixture
+def widgets(shared_widgets):
+    "The chapter of the widgets, in front of other tabs: a hidden page is not laid out anew."
+    shared_widgets.page.bring_to_front()
+    return shared_widgets
 
 
 @pytest.fixture(scope='session')

@@ -12,6 +12,7 @@ from ssr_nb._dev.lab import (
     expect_picture,
     find_browser,
     in_kernel,
+    is_labs_own,
     open_notebook,
     outside,
     patch_cells,
@@ -29,6 +30,13 @@ def test_the_browser_is_the_one_that_is_named():
         with pytest.raises(FileNotFoundError, match='SSR_BROWSER: /no/such/browser'): find_browser()
         m.delenv('SSR_BROWSER'); m.setenv('PATH', '/no/such/folder')
         with pytest.raises(FileNotFoundError, match='apt-get install chromium'): find_browser()
+
+
+def test_an_error_is_jupyterlabs_own_where_only_its_bundles_were_running():
+    lab = "NotFoundError: not a child of this node.\n    at e.detach (http://127.0.0.1:1/static/lab/9.js:1:2)\n    at http://127.0.0.1:1/static/lab/3.js:4:5"
+    assert is_labs_own(lab)
+    for ours in (lab + '\n    at link.set (blob:http://127.0.0.1:1/ab-12:7:9)', 'TypeError: null\n    at http://127.0.0.1:1/lab/extensions/anywidget/static/1.js:2:3', 'Error: without a stack'):
+        assert not is_labs_own(ours)
 
 
 def test_only_this_machine_is_inside():

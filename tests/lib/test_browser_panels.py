@@ -59,7 +59,7 @@ def test_no_panel_is_wider_than_its_page(widgets, width):
     TOO_WIDE = """panels => panels.filter(panel => {
   const edge = panel.closest('.jp-NotebookPanel').getBoundingClientRect().right;
   return [...panel.querySelectorAll('*')].some(part => part.getBoundingClientRect().right > edge);
-}).map(panel => panel.textContent)"""
+}).map(panel => `${panel.getBoundingClientRect().right} > ${panel.closest('.jp-NotebookPanel').getBoundingClientRect().right} of ${window.innerWidth}: ${panel.textContent}`)"""
     panels = widgets.page.get_by_test_id('panel')
     assert panels.count() == 7
     expect(lambda: panels.evaluate_all(TOO_WIDE), [])   # once the page is laid out

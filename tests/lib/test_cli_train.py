@@ -190,6 +190,7 @@ def interrupted_by(patch, *signals, at=3):
     patch.setattr('ssr_nb.cli.stop.fit', patched)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM', 'SIGHUP'])
 def test_a_signal_ends_a_run_after_its_step_saved_and_prints_the_command_that_resumes(tmp_path, monkeypatch, name):
     before = signal.getsignal(getattr(signal, name))
