@@ -181,6 +181,13 @@ def _ply_names(content: bytes) -> bytes:
     return head + end + body
 
 
+def _has_stl_colors(content: bytes) -> bool:
+    "Whether a binary STL file has colours as VisCAM or Magics write them."
+    if len(content) < 134 or (len(content) - 84) % 50: return False
+    marks = np.frombuffer(content, np.uint8, offset=84).reshape(-1, 50)[:, 49]
+    return b'COLOR=' in content[:80] or bool((marks >= 128).all())
+
+
 class _Listener(logging.Filter):
     "Turns what trimesh logs about images into notes, and drops the rest."
     def __init__(self, beside: Beside):
@@ -214,6 +221,8 @@ def _read_other(path: Path, content: bytes, beside: Beside) -> Part:
     suffix = path.suffix.lower()
     if suffix in ('.glb', '.gltf'): _check_gltf(path, content)
     if suffix == '.ply': content = _ply_names(content)
+    if suffix == '.stl' and _has_stl_colors(content):
+        beside.note('the colours of its faces are left out')
     if suffix in ('.3mf', '.3dxml', '.zae'): _check_archive(path, content)
     try:
         if suffix in ('.glb', '.gltf'): parts = read_gltf(path, content, beside)

@@ -250,7 +250,8 @@ def _library(
             if len(color) == 3: current.color = tuple(color)
         elif kind == b'map_Kd':
             name, options = _image_options(row)
-            image = beside.find(_name(row)) or beside.find(_name(name))
+            image = (beside.find(_name(row)) or beside.find(_name(name))
+                     or beside.find(name.decode('latin-1')))
             if image is None: beside.note(f'{_name(name)} not found beside it')
             current.image = image
             u, v, *_ = [*options.get(b'-s', []), 1., 1.]

@@ -140,6 +140,15 @@ def test_triangles_without_shared_edges_are_joined(tmp_path):
     assert_close(face_vertices(mesh.vertices, mesh.faces), face_vertices(icosphere(2).vertices, icosphere(2).faces))
 
 
+def test_colours_of_a_binary_stl_are_told(tmp_path):
+    save_mesh(icosphere(0), tmp_path/'a.stl')
+    plain = bytearray((tmp_path/'a.stl').read_bytes())
+    for head, mark in ((b'COLOR=', 0), (b'', 0x80)):
+        content = bytearray(plain); content[:len(head)] = head
+        content[84 + 49::50] = bytes([mark])*20
+        assert 'colours of its faces' in warned(load_mesh, written(tmp_path, bytes(content), 'b.stl'))[1]
+
+
 def test_off_files_are_read_in_all_their_forms(tmp_path):
     for text in ('OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n', '# x\nOFF 3 1 0\n0 0 0\n\n1 0 0 # y\n0 1 0\n3 0 1 2 255 0 0\n',
                  'COFF\n3 1 0\n0 0 0 255 0 0 255\n1 0 0 255 0 0 255\n0 1 0 255 0 0 255\n3 0 1 2'):
