@@ -371,12 +371,13 @@ def ply_of(folder, form, sizes, colors='', name='a.ply', names=('red', 'green', 
             + (paint if of == 'vertex' else '') + f'element face {len(sizes)}\nproperty list uchar int vertex_indices\n'
             + (paint if of == 'face' else '') + 'end_header\n').encode()
     color, order = [255, 0, 0] if colors else [], '>' if 'big' in form else '<'
+    paints = [color, [0, 0, 255] if colors else []]
     if form == 'ascii':
         rows = [[*p, *(color if of == 'vertex' else [])] for p in points.tolist()]
-        rows += [[n, *range(n), *(color if of == 'face' else [])] for n in sizes]
+        rows += [[n, *range(n), *(paints[k] if of == 'face' else [])] for k, n in enumerate(sizes)]
         return written(folder, head + '\n'.join(' '.join(f'{x:g}' for x in row) for row in rows).encode() + b'\n', name)
     body = b''.join(p.astype(order + 'f4').tobytes() + bytes(color if of == 'vertex' else []) for p in points)
-    body += b''.join(bytes([n]) + np.arange(n, dtype=order + 'i4').tobytes() + bytes(color if of == 'face' else []) for n in sizes)
+    body += b''.join(bytes([n]) + np.arange(n, dtype=order + 'i4').tobytes() + bytes(paints[k] if of == 'face' else []) for k, n in enumerate(sizes))
     return written(folder, head + body, name)
 
 
@@ -386,6 +387,12 @@ def test_a_polygon_with_dents_and_a_colour_keeps_both_in_every_kind_of_ply(tmp_p
         mesh = silently(load_mesh, ply_of(tmp_path, form, [6], colors, of=of))
         assert abs(area(mesh) - 3) < 1e-6 and len(mesh.faces) == 4
         if colors: assert_close(shown(mesh), torch.tensor([RED]*4).float())
+
+
+@pytest.mark.parametrize('form', ['ascii', 'binary_little_endian', 'binary_big_endian'])
+def test_each_polygon_of_a_ply_keeps_its_own_colour(tmp_path, form):
+    mesh = silently(load_mesh, ply_of(tmp_path, form, [6, 6], 'red'))
+    assert_close(shown(mesh), torch.tensor([RED]*4 + [BLUE]*4).float())
 
 
 def test_colours_of_a_ply_may_have_other_names(tmp_path):
