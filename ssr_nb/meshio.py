@@ -181,6 +181,37 @@ def _ply_names(content: bytes) -> bytes:
     return head + end + body
 
 
+_STRUCT = dict(zip('char uchar short ushort int uint float double int8 uint8 int16 '
+                   'uint16 int32 uint32 float32 float64'.split(), 'bBhHiIfdbBhHiIfd'))
+
+
+def _ply_text(content: bytes) -> bytes:
+    """A binary PLY file as ASCII, which trimesh reads with triangles and quads in
+    one file. struct.error or others where it is broken."""
+    head, _, body = content.partition(b'end_header')
+    body = body[body.index(b'\n') + 1:]
+    order = '>' if b'binary_big_endian' in head else '<'
+    elements: list[tuple[int, list[list[str]]]] = []
+    lines, place = [], 0
+    for words in (line.split() for line in head.decode('latin-1').split('\n')):
+        if words[:1] == ['element']: elements.append((int(words[2]), []))
+        if words[:1] == ['property']: elements[-1][1].append(words[1:-1])
+    for count, properties in elements:
+        for _ in range(count if properties else 0):
+            row: list[Any] = []
+            for kind, *more in properties:
+                form = order + _STRUCT[more[0] if kind == 'list' else kind]
+                row += struct.unpack_from(form, body, place)
+                place += struct.calcsize(form)
+                if kind != 'list': continue
+                form = f'{order}{int(row[-1])}{_STRUCT[more[1]]}'
+                row += struct.unpack_from(form, body, place)
+                place += struct.calcsize(form)
+            lines.append(' '.join(map(repr, row)))
+    head = re.sub(rb'format \w+', b'format ascii', head)
+    return head + b'end_header\n' + '\n'.join(lines).encode() + b'\n'
+
+
 def _has_stl_colors(content: bytes) -> bool:
     "Whether a binary STL file has colours as VisCAM or Magics write them."
     if len(content) < 134 or (len(content) - 84) % 50: return False
@@ -228,8 +259,12 @@ def _read_other(path: Path, content: bytes, beside: Beside) -> Part:
         if suffix in ('.glb', '.gltf'): parts = read_gltf(path, content, beside)
         else:
             with _listening(beside):
-                scene = trimesh.load_scene(io.BytesIO(content), suffix[1:], beside,
-                                           process=False)
+                try: scene = trimesh.load_scene(io.BytesIO(content), suffix[1:],
+                                                beside, process=False)
+                except ValueError:
+                    if suffix != '.ply' or b'format ascii' in content[:99]: raise
+                    scene = trimesh.load_scene(io.BytesIO(_ply_text(content)), 'ply',
+                                               beside, process=False)
                 nodes = [(node, *scene.graph[node])
                          for node in scene.graph.nodes_geometry]
                 shapes = [(node, name, scene.geometry[name], place)

@@ -395,6 +395,17 @@ def test_each_polygon_of_a_ply_keeps_its_own_colour(tmp_path, form):
     assert_close(shown(mesh), torch.tensor([RED]*4 + [BLUE]*4).float())
 
 
+@pytest.mark.parametrize('form', ['ascii', 'binary_little_endian', 'binary_big_endian'])
+def test_polygons_of_several_sizes_stand_in_one_ply(tmp_path, form):
+    for of in 'face', 'vertex':
+        mesh = silently(load_mesh, ply_of(tmp_path, form, [3, 6], 'red', of=of))
+        assert abs(area(mesh) - 5) < 1e-6
+        assert_close(shown(mesh), torch.tensor([RED] + [BLUE if of == 'face' else RED]*4).float())
+    if form == 'ascii': return
+    whole = ply_of(tmp_path, form, [3, 6]).read_bytes()
+    assert 'a.ply' in complaint(load_mesh, written(tmp_path, whole[:-9], 'a.ply'))
+
+
 def test_colours_of_a_ply_may_have_other_names(tmp_path):
     for names in ('diffuse_red', 'diffuse_green', 'diffuse_blue'), ('r', 'g', 'b'):
         mesh = silently(load_mesh, ply_of(tmp_path, 'binary_little_endian', [6], 'red', names=names, of='vertex'))
