@@ -3,7 +3,7 @@ import io
 import warnings
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 __all__: list[str] = []
 
@@ -27,6 +27,8 @@ def read_header(content: bytes) -> Image.Image:
         try: return Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
         except Image.DecompressionBombError: raise ValueError(
             f'pixels over the limit of {MAX_PIXELS}') from None
+        except UnidentifiedImageError: raise UnidentifiedImageError(
+            f'cannot identify its format; known are {", ".join(IMAGE_FORMATS)}') from None
 
 
 def check_size(image: Image.Image) -> Image.Image:

@@ -27,6 +27,7 @@ from trimesh.exchange.load import mesh_formats
 from .atlas import (BROKEN, MAX_BYTES, MAX_FACES, Beside, Material, Part,
                     check_count, distinct_rows, joined, painted)
 from .core import MAX_JSON, InputError, MeshWarning, atomic_write
+from .gltffile import read_gltf
 from .mesh import Mesh
 from .objfile import read_obj, read_off, triangles
 
@@ -123,13 +124,15 @@ def _material(material: Any) -> Material:
 def _ply_polygons(shape: trimesh.Trimesh) -> tuple[ndarray, ndarray] | None:
     "Corners and sizes of a PLY file's polygons where trimesh has made fans."
     table = shape.metadata.get('_ply_raw', {}).get('face', {}).get('data')
-    look = shape.visual
-    if not isinstance(table, dict) or not isinstance(look, trimesh.visual.ColorVisuals):
-        return None
-    rows = table.get('vertex_indices', table.get('vertex_index'))
-    if rows is None or look.kind == 'face': return None
+    if not isinstance(shape.visual, trimesh.visual.ColorVisuals): return None
+    names = table.keys() if isinstance(table, dict) else getattr(
+        getattr(table, 'dtype', None), 'names', None) or ()
+    name = next((n for n in names if n in ('vertex_indices', 'vertex_index')), None)
+    if name is None: return None
+    rows = table[name]
+    if getattr(rows, 'dtype', None) is not None and rows.dtype.names:
+        rows = rows[rows.dtype.names[-1]]      # a list in a binary file: count, corners
     rows = [np.asarray(row, np.int64).reshape(-1) for row in rows]
-    rows = [row for row in rows if len(row) > 2]
     sizes = np.array([len(row) for row in rows], np.int64)
     if not (sizes > 3).any(): return None
     return np.concatenate(rows), sizes
@@ -144,15 +147,19 @@ def _part(
     faces = np.asarray(shape.faces, np.int64)
     if np.linalg.det(place[:3, :3]) < 0: faces = faces[:, ::-1]
     polygons = _ply_polygons(shape)
+    owner = np.arange(len(faces))      # of each face, its polygon
     if polygons is not None:
         corners, sizes = polygons
-        faces = corners[triangles(vertices, corners, sizes)[0]]
+        seen = np.flatnonzero(sizes > 2)
+        corners = corners[np.repeat(sizes > 2, sizes)]
+        cut, owner = triangles(vertices, corners, sizes[seen])
+        faces, owner = corners[cut], seen[owner]
     if not 0 <= faces.min() <= faces.max() < len(vertices):
         raise ValueError(f'a face asks for a vertex beyond {len(vertices)}')
     part, look = Part(vertices, faces), shape.visual
     if isinstance(look, trimesh.visual.ColorVisuals):
         if look.kind == 'vertex': part.colors = look.vertex_colors[:, :3]/255
-        if look.kind == 'face': part.face_colors = look.face_colors[:, :3]/255
+        if look.kind == 'face': part.face_colors = look.face_colors[owner, :3]/255
         return part
     if look is None: return part
     material = _material(look.material)
@@ -163,6 +170,53 @@ def _part(
         part.uvs = np.where(finite[:, None], look.uv, 0)
         part.face_uvs = np.where(finite[faces], faces, -1)
     return part
+
+
+def _ply_names(content: bytes) -> bytes:
+    "The same PLY file with its colours called red, green and blue."
+    head, end, body = content.partition(b'end_header')
+    for name in b'red', b'green', b'blue':
+        head = re.sub(rb'(?m)^(property \w+ )(diffuse_%b|%b)(?=\r?$)'
+                      % (name, name[:1]), rb'\1' + name, head)
+    return head + end + body
+
+
+_STRUCT = dict(zip('char uchar short ushort int uint float double int8 uint8 int16 '
+                   'uint16 int32 uint32 float32 float64'.split(), 'bBhHiIfdbBhHiIfd'))
+
+
+def _ply_text(content: bytes) -> bytes:
+    """A binary PLY file as ASCII, which trimesh reads with triangles and quads in
+    one file. struct.error or others where it is broken."""
+    head, _, body = content.partition(b'end_header')
+    body = body[body.index(b'\n') + 1:]
+    order = '>' if b'binary_big_endian' in head else '<'
+    elements: list[tuple[int, list[list[str]]]] = []
+    lines, place = [], 0
+    for words in (line.split() for line in head.decode('latin-1').split('\n')):
+        if words[:1] == ['element']: elements.append((int(words[2]), []))
+        if words[:1] == ['property']: elements[-1][1].append(words[1:-1])
+    for count, properties in elements:
+        for _ in range(count if properties else 0):
+            row: list[Any] = []
+            for kind, *more in properties:
+                form = order + _STRUCT[more[0] if kind == 'list' else kind]
+                row += struct.unpack_from(form, body, place)
+                place += struct.calcsize(form)
+                if kind != 'list': continue
+                form = f'{order}{int(row[-1])}{_STRUCT[more[1]]}'
+                row += struct.unpack_from(form, body, place)
+                place += struct.calcsize(form)
+            lines.append(' '.join(map(repr, row)))
+    head = re.sub(rb'format \w+', b'format ascii', head)
+    return head + b'end_header\n' + '\n'.join(lines).encode() + b'\n'
+
+
+def _has_stl_colors(content: bytes) -> bool:
+    "Whether a binary STL file has colours as VisCAM or Magics write them."
+    if len(content) < 134 or (len(content) - 84) % 50: return False
+    marks = np.frombuffer(content, np.uint8, offset=84).reshape(-1, 50)[:, 49]
+    return b'COLOR=' in content[:80] or bool((marks >= 128).all())
 
 
 class _Listener(logging.Filter):
@@ -197,20 +251,29 @@ def _read_other(path: Path, content: bytes, beside: Beside) -> Part:
     "A file of a format that trimesh knows. InputError names it."
     suffix = path.suffix.lower()
     if suffix in ('.glb', '.gltf'): _check_gltf(path, content)
+    if suffix == '.ply': content = _ply_names(content)
+    if suffix == '.stl' and _has_stl_colors(content):
+        beside.note('the colours of its faces are left out')
     if suffix in ('.3mf', '.3dxml', '.zae'): _check_archive(path, content)
     try:
-        with _listening(beside):
-            scene = trimesh.load_scene(io.BytesIO(content), suffix[1:], beside,
-                                       process=False)
-            nodes = [(node, *scene.graph[node])
-                     for node in scene.graph.nodes_geometry]
-            shapes = [(node, name, scene.geometry[name], place)
-                      for node, place, name in nodes]
-            shapes = [s for s in shapes if isinstance(s[2], trimesh.Trimesh)
-                      and len(s[2].faces)]
-            kept = beside.without_helpers([(s[0], s[1]) for s in shapes])
-            parts = [_part(shape, place) for _, _, shape, place
-                     in itertools.compress(shapes, kept)]
+        if suffix in ('.glb', '.gltf'): parts = read_gltf(path, content, beside)
+        else:
+            with _listening(beside):
+                try: scene = trimesh.load_scene(io.BytesIO(content), suffix[1:],
+                                                beside, process=False)
+                except ValueError:
+                    if suffix != '.ply' or b'format ascii' in content[:99]: raise
+                    scene = trimesh.load_scene(io.BytesIO(_ply_text(content)), 'ply',
+                                               beside, process=False)
+                nodes = [(node, *scene.graph[node])
+                         for node in scene.graph.nodes_geometry]
+                shapes = [(node, name, scene.geometry[name], place)
+                          for node, place, name in nodes]
+                shapes = [s for s in shapes if isinstance(s[2], trimesh.Trimesh)
+                          and len(s[2].faces)]
+                kept = beside.without_helpers([(s[0], s[1]) for s in shapes])
+                parts = [_part(shape, place) for _, _, shape, place
+                         in itertools.compress(shapes, kept)]
     except InputError: raise
     except BROKEN as error:
         raise InputError(f'{path}: not a readable {path.suffix} file: '

@@ -59,24 +59,39 @@ def _numbers(text: bytes, dtype: type) -> ndarray:
         except ValueError: return np.empty(0, dtype)
 
 
+_NAMED = b'mtllib', b'usemtl', b'newmtl', b'map_Kd', b'o', b'g'   # a name follows
+
+
+def plain_bytes(content: bytes) -> bytes:
+    "A text file as UTF-8 or one byte a letter, without a mark, lines ending in \\n."
+    for mark, encoding in ((b'\xff\xfe', 'utf-16-le'), (b'\xfe\xff', 'utf-16-be')):
+        if content.startswith(mark):
+            content = content[2:].decode(encoding, 'replace').encode()
+    content = content.removeprefix(b'\xef\xbb\xbf').replace(b'\r\n', b'\n')
+    return content if b'\n' in content else content.replace(b'\r', b'\n')
+
+
 def _text(
     path: Path,       # of an OBJ or MTL file
     content: bytes,
     kinds: bytes,     # first words that matter
 ) -> _Text:
     "Sort the lines of a file; a backslash joins a line to the next."
-    content = content.removeprefix(b'\xef\xbb\xbf').replace(b'\r\n', b'\n')
+    content = plain_bytes(content)
     lines = content.replace(b'\t', b' ').split(b'\n')
     if b'\\\n' in content: lines = list(_unfolded(lines))
     found = _Text(path, {kind: [] for kind in kinds.split()},
                   {kind: [] for kind in kinds.split()})
     rows, places = found.rows, found.lines
+    spelled = {kind.lower(): kind for kind in rows}
     for number, line in enumerate(lines, 1):
         kind, _, rest = line.strip().partition(b' ')
-        if kind not in rows: continue
+        if kind not in rows and (kind := spelled.get(kind.lower(), b'')) not in rows: continue
         if len(line) > MAX_LINE:
             raise found.error(number, f'longer than {MAX_LINE:,} bytes')
-        if b'#' in rest: rest = rest.partition(b'#')[0]
+        if b'#' in rest:     # within a word, of a name
+            if kind in _NAMED: rest = re.split(rb'(?:^|\s)#', rest, maxsplit=1)[0]
+            else: rest = rest.partition(b'#')[0]
         rows[kind].append(rest)
         places[kind].append(number)
     return found
@@ -231,10 +246,12 @@ def _library(
         elif kind == b'Kd':
             try: color = [min(max(float(w), 0.), 1.) for w in row.split()[:3]]
             except ValueError: continue
+            if len(color) == 1: color *= 3     # g and b are r
             if len(color) == 3: current.color = tuple(color)
         elif kind == b'map_Kd':
             name, options = _image_options(row)
-            image = beside.find(_name(row)) or beside.find(_name(name))
+            image = (beside.find(_name(row)) or beside.find(_name(name))
+                     or beside.find(name.decode('latin-1')))
             if image is None: beside.note(f'{_name(name)} not found beside it')
             current.image = image
             u, v, *_ = [*options.get(b'-s', []), 1., 1.]
@@ -273,10 +290,12 @@ def read_obj(
     beside: Beside,
 ) -> Part:
     "An OBJ file. InputError names the line that is wrong."
-    text = _text(path, content, b'v vt f usemtl mtllib o')
+    text = _text(path, content, b'v vt f usemtl mtllib o g')
     if not text.rows[b'v']: raise InputError(f'{path}: no vertices')
     numbers = text.numbers(b'v', 3, 6)
     vertices, colors = numbers[:, :3], None
+    if numbers.shape[1] < 6 and any(len(row.split()) >= 6 for row in text.rows[b'v']):
+        beside.note('its colours are left out: some vertices have none')
     if numbers.shape[1] == 6 and np.isfinite(numbers[:, 3:]).all():
         colors = numbers[:, 3:]
         colors = (colors/(255 if colors.max() > 1 else 1)).clip(0, 1)
@@ -317,11 +336,17 @@ def read_obj(
 
 
 def _seen_objects(text: _Text, lines: ndarray, beside: Beside) -> ndarray:
-    "Which faces (F,) are not of a helper object for collisions."
-    names = [(_name(row),) for row in text.rows[b'o']]
-    if not names: return np.ones(len(lines), bool)
-    owner = np.searchsorted(text.lines[b'o'], lines)   # 0: before the first
-    return np.array([True, *beside.without_helpers(names)])[owner]
+    "Which faces (F,) are not of a helper object or group for collisions."
+    seen = np.ones(len(lines), bool)
+    for kind in b'o', b'g':
+        names = [(_name(row),) for row in text.rows[kind]]
+        if not names: continue
+        owner = np.searchsorted(text.lines[kind], lines)   # 0: before the first
+        worn = np.unique(owner[owner > 0])      # a group that is empty is no mesh
+        kept = np.ones(len(names) + 1, bool)
+        kept[worn] = beside.without_helpers([names[k - 1] for k in worn])
+        seen &= kept[owner]
+    return seen
 
 
 def _with_materials(
@@ -348,22 +373,25 @@ def _with_materials(
                    materials=[library.get(name, Material()) for name in rows])
 
 
+_OFF = re.compile(rb'(ST)?(C)?(N)?OFF')
+
+
 def read_off(
     path: Path,
     content: bytes,
     beside: Beside,
 ) -> Part:
-    "An OFF file, or a COFF file, which has a colour a vertex."
-    lines = content.removeprefix(b'\xef\xbb\xbf').splitlines()
+    "An OFF file, with colours of vertices (COFF), faces or neither."
+    lines = plain_bytes(content).split(b'\n')
     rows = [row for line in lines if (row := line.partition(b'#')[0].split())]
-    head = rows[0].pop(0) if rows else b''
-    if head not in (b'OFF', b'COFF'): raise InputError(f'{path}: not an OFF file')
+    head = _OFF.fullmatch(rows[0].pop(0)) if rows else None
+    if head is None: raise InputError(f'{path}: not an OFF file')
     counts, *rows = [row for row in rows if row] or [[]]
     try:
         count, polygons = int(counts[0]), int(counts[1])
         points, shapes = rows[:count], rows[count:count + polygons]
         if len(points) < count or len(shapes) < polygons:
-            raise ValueError(f'expected {count} vertices and {polygons} faces')
+            raise ValueError(f'expected {count} vertices and {polygons} faces, a line each')
         numbers = np.array([[float(word) for word in row] for row in points])
         sizes = np.array([int(row[0]) for row in shapes], np.int64)
         corners = np.array([int(word) for row, size in zip(shapes, sizes)
@@ -372,14 +400,28 @@ def read_off(
             raise ValueError('a row is too short')
         if len(corners) and not 0 <= corners.min() <= corners.max() < count:
             raise ValueError('a face asks for a vertex that is not there')
+        own = [[float(word) for word in row[size + 1:][:3]]
+               for row, size in zip(shapes, sizes) if size > 2]
     except (ValueError, OverflowError, IndexError) as error:
         raise InputError(f'{path}: not a readable .off file: {error!s:.160}') from None
     corners = corners[np.repeat(sizes > 2, sizes)]
     sizes = sizes[sizes > 2]
     if not len(sizes): raise InputError(f'{path}: no faces')
     check_count(path, 'faces', int((sizes - 2).sum()), MAX_FACES)
-    colors = numbers[:, 3:6] if numbers.shape[1] >= 6 else None
-    if colors is not None:
-        colors = (colors/(255 if colors.max() > 1 else 1)).clip(0, 1)
-    cut, _ = triangles(numbers[:, :3], corners, sizes)
-    return Part(numbers[:, :3], corners[cut], colors)
+    first = 6 if head[3] else 3      # behind a normal
+    # without a C, what follows three coordinates is a colour all the same
+    colored = numbers.shape[1] >= first + 3 and (head[2] or not (head[1] or head[3]))
+    cut, owner = triangles(numbers[:, :3], corners, sizes)
+    part = Part(numbers[:, :3], corners[cut])
+    if colored: part.colors = _shade(numbers[:, first:first + 3])
+    elif any(len(row) == 3 for row in own):
+        part.face_colors = _shade(np.array(
+            [row if len(row) == 3 else [np.nan]*3 for row in own]))[owner]
+    elif any(own): beside.note('colours of its faces by number are left out')
+    return part
+
+
+def _shade(colors: ndarray) -> ndarray:
+    "Colours in [0, 1] of bytes, or of such."
+    white = 255 if np.nanmax(colors, initial=0) > 1 else 1
+    return (colors/white).clip(0, 1)

@@ -22,7 +22,7 @@ ROOMS = [line.split() for line in '''
     render
     losses  display  raster.bench
     atlas
-    objfile
+    objfile  gltffile
     meshio
     shapes
     data

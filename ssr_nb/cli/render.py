@@ -107,9 +107,14 @@ def render_image(
         far = 2*(o.distance + float(mesh.vertices.norm(dim=1).max()))
         renderer = SoftRenderer(o.size, sigma=o.sigma, gamma=o.gamma,
                                 far=max(100., far), **camera)
-        colors = mesh.vertex_colors
-        rendered = renderer(mesh.vertices[None], mesh.faces, view,
-                            None if colors is None else colors[None])[0]
+        if mesh.texture is not None and mesh.uvs is not None and mesh.face_uvs is not None:
+            rendered = renderer.textured(mesh.vertices[None], mesh.faces, view,
+                                         mesh.texture, mesh.uvs, mesh.face_uvs)[0]
+            rendered[:3] *= rendered[3:]     # premultiplied, as all images are
+        else:
+            colors = mesh.vertex_colors
+            rendered = renderer(mesh.vertices[None], mesh.faces, view,
+                                None if colors is None else colors[None])[0]
         pixels = (255*rendered).round().byte()
     else: pixels = render_views(mesh, view, o.size, **camera)[0]
     if not pixels[3].any(): say('nothing of the mesh is in the image')

@@ -96,6 +96,9 @@ def _mask_values(
     "The numbers of a mask; InputError when it is none."
     if isinstance(given, (str, Path)): given = open_picture(given)
     if isinstance(given, Image.Image):
+        if 'A' in given.getbands() or 'transparency' in given.info:
+            alpha = np.asarray(given.convert('RGBA'))[..., 3]
+            if alpha.size and alpha.min() < alpha.max(): return alpha   # a cut-out
         return _gray_values(given) if _is_deep(given) \
             else np.asarray(given.convert('L'))
     if not isinstance(given, (np.ndarray, Tensor)):
@@ -118,7 +121,7 @@ def _as_mask(
     """A mask beside an image; InputError when it does not fit.
 
     Where it has two values, whichever they are, the larger is the object: 0 and 1
-    as well as 0 and 255.
+    as well as 0 and 255. A mask that is itself a cut-out says object by its alpha.
     """
     values = _mask_values(given)
     (high, wide), (width, height) = values.shape, size
@@ -127,6 +130,9 @@ def _as_mask(
     require(values.dtype.kind != 'f' or np.isfinite(values).all(),
             'mask: expected finite numbers')
     low, top = values.min(), values.max()
+    rim = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    require((rim < top).any() or low == top, 'mask: its object is all along the '
+            'border of the image: expected the object bright, is it inverted?')
     require(top > 0, 'mask: 0 everywhere: no object')
     require(low < top, 'mask: full everywhere: it does not say where the object is')
     if ((values == low) | (values == top)).all():

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -54,10 +55,31 @@ def done(command, *words):
     return out
 
 
+@contextlib.contextmanager
+def no_builder():
+    "Fails when something is trained, rendered or voxelised meanwhile."
+    import ssr_nb.data.make
+    import ssr_nb.train
+    called = []
+
+    def watched(name):
+        def call(*_, **__):
+            called.append(name)
+            raise AssertionError(f'{name} was called before the input was refused')
+        return call
+
+    with contextlib.ExitStack() as stack:
+        for owner, name in ((torch.optim.Adam, 'step'), (ssr_nb.data.make, 'render_views'),
+                            (ssr_nb.data.make, 'voxelize'), (ssr_nb.train.Trainer, 'step')):
+            stack.enter_context(mock.patch.object(owner, name, watched(name)))
+        yield
+    assert not called, called
+
+
 def refused(command, *words, within=None):
     "The one line with which a command refuses its input; nothing is left behind."
     before = listing(within) if within else None
-    code, _, err = shell(command, *words)
+    with no_builder(): code, _, err = shell(command, *words)
     assert code == 2 and err.count('\n') == 1 and err.endswith('\n'), err
     if within: assert listing(within) == before
     return err

@@ -30,6 +30,20 @@ def test_a_mesh_is_rendered_from_where_it_is_asked_hard_or_soft(tmp_path):
     assert (alpha[0] & alpha[1]).sum()/(alpha[0] | alpha[1]).sum() > .9
 
 
+def test_a_texture_is_seen_also_with_soft_edges(tmp_path):
+    corners = torch.tensor([[-.3, -.3, 0.], [.3, -.3, 0.], [.3, .3, 0.], [-.3, .3, 0.]])
+    faces, texture = torch.tensor([[0, 1, 2], [0, 2, 3]]), torch.zeros(8, 8, 3)
+    texture[:, :4, 0] = texture[:, 4:, 2] = 1      # red on the left, blue on the right
+    uvs = torch.tensor([[0., 0], [1, 0], [1, 1], [0, 1]])
+    save_mesh(Mesh(corners, faces, uvs=uvs, face_uvs=faces, texture=texture), tmp_path/'a.glb')
+    for words in [], ['--soft']:
+        done(main, tmp_path/'a.glb', '--size', 64, *words, '-o', tmp_path/'a.png')
+        image = image_of(tmp_path/'a.png')
+        assert image[..., 3].max() > 250
+        for side, channel in ((image[29:33, 22:29], 0), (image[29:33, 35:42], 2)):
+            assert side[..., channel].min() > 60 and side[..., :3].sum() == side[..., channel].sum()
+
+
 def test_without_a_word_one_sees_the_front_and_help_says_where_azimuth_0_is(tmp_path):
     "A plate that is red in front (+z) and blue behind."
     corners = torch.tensor([[-.3, -.3, 0.], [.3, -.3, 0.], [.3, .3, 0.], [-.3, .3, 0.]])

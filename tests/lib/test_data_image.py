@@ -150,6 +150,26 @@ def test_a_mask_of_many_values_is_coverage_and_one_that_covers_nothing_is_refuse
         assert why in message(load_image, colors, wrong)
 
 
+def test_a_mask_that_is_a_cut_out_says_object_by_its_alpha(tmp_path):
+    colors, inside = square_on()
+    expected, alpha = load_image(colors, inside, 80), np.uint8(inside*255)
+    for gray in 255*np.ones_like(alpha), 0*alpha, alpha, colors[..., 0]:
+        rgba = Image.fromarray(np.dstack([gray]*3 + [alpha]))
+        for name, image in ('rgba.png', rgba), ('la.png', rgba.convert('LA')), ('p.png', rgba.quantize(4)):
+            image.save(tmp_path/name)
+            assert_close(load_image(colors, tmp_path/name, 80), expected)
+    opaque = Image.fromarray(np.dstack([alpha]*3 + [0*alpha + 255]))
+    assert_close(load_image(colors, opaque, 80), expected)
+
+
+def test_an_inverted_mask_is_refused_and_an_object_that_is_cut_by_the_border_is_not():
+    colors, inside = square_on()
+    for wrong in ~inside, np.uint8(~inside), np.uint8(~inside)*255, 1. - inside:
+        assert 'is it inverted?' in message(load_image, colors, wrong)
+    inside[:30] = True
+    assert load_image(colors, inside, 80)[3].any()
+
+
 def test_deep_grays_and_colors_keep_their_values(tmp_path):
     ramp = np.linspace(0, 65535, 8).round().astype(np.uint16)
     deep = np.repeat(ramp[None], 8, 0)

@@ -1,6 +1,5 @@
 "make gpu: without a GPU it says so; its page tells what each part found and how it ended."
 import sys
-import time
 
 import pytest
 import torch
@@ -17,15 +16,14 @@ def test_without_a_gpu_nothing_is_measured_or_written_and_that_is_said(tmp_path,
 
 @pytest.mark.slow
 def test_what_a_part_measured_before_it_was_stopped_or_failed_is_kept(tmp_path, monkeypatch):
-    parts = {'stopped': "print('{\"line\": \"one\"}', flush=True); import time; time.sleep(60)",
+    parts = {'stopped': "print('{\"line\": \"one\"}', flush=True); import time; time.sleep(600)",
              'failed': "print('{\"line\": \"two\"}', flush=True); raise ValueError('no memory')"}
     start = gpu.subprocess.Popen
     def replaced(words, **kw): return start([sys.executable, '-c', parts[words[words.index('--part') + 1]]], **kw)
     monkeypatch.setattr(gpu.subprocess, 'Popen', replaced)
     monkeypatch.setattr(gpu, 'LIMITS', dict.fromkeys(parts, 3))
-    before = time.monotonic()
     rows, ended = gpu.run_part('stopped', True, tmp_path/'data')
-    assert rows == [{'line': 'one'}] and ended.startswith('stopped after') and time.monotonic() - before < 30
+    assert rows == [{'line': 'one'}] and ended.startswith('stopped after')
     rows, ended = gpu.run_part('failed', True, tmp_path/'data')
     assert rows == [{'line': 'two'}] and ended.startswith('failed after') and ended.endswith('ValueError: no memory')
 

@@ -140,6 +140,15 @@ def test_triangles_without_shared_edges_are_joined(tmp_path):
     assert_close(face_vertices(mesh.vertices, mesh.faces), face_vertices(icosphere(2).vertices, icosphere(2).faces))
 
 
+def test_colours_of_a_binary_stl_are_told(tmp_path):
+    save_mesh(icosphere(0), tmp_path/'a.stl')
+    plain = bytearray((tmp_path/'a.stl').read_bytes())
+    for head, mark in ((b'COLOR=', 0), (b'', 0x80)):
+        content = bytearray(plain); content[:len(head)] = head
+        content[84 + 49::50] = bytes([mark])*20
+        assert 'colours of its faces' in warned(load_mesh, written(tmp_path, bytes(content), 'b.stl'))[1]
+
+
 def test_off_files_are_read_in_all_their_forms(tmp_path):
     for text in ('OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n', '# x\nOFF 3 1 0\n0 0 0\n\n1 0 0 # y\n0 1 0\n3 0 1 2 255 0 0\n',
                  'COFF\n3 1 0\n0 0 0 255 0 0 255\n1 0 0 255 0 0 255\n0 1 0 255 0 0 255\n3 0 1 2'):
@@ -351,3 +360,69 @@ def test_eighty_thousand_faces_are_read_as_they_were_written(tmp_path):
     mesh = load_mesh(tmp_path/'fine.obj')
     assert_close(mesh.vertices, icosphere(6).vertices, rtol=0, atol=0)
     assert torch.equal(mesh.faces, icosphere(6).faces)
+
+
+# ---- colours and polygons as programs write them
+
+def ply_of(folder, form, sizes, colors='', name='a.ply', names=('red', 'green', 'blue'), of='face'):
+    "A PLY of an L-shaped polygon, its colours at its vertices or its faces."
+    points = np.array([(0, 0, 0), (2, 0, 0), (2, 2, 0), (1, 2, 0), (1, 1, 0), (0, 1, 0)], np.float32)
+    paint = ''.join(f'property uchar {n}\n' for n in names) if colors else ''
+    head = (f'ply\nformat {form} 1.0\nelement vertex 6\nproperty float x\nproperty float y\nproperty float z\n'
+            + (paint if of == 'vertex' else '') + f'element face {len(sizes)}\nproperty list uchar int vertex_indices\n'
+            + (paint if of == 'face' else '') + 'end_header\n').encode()
+    color, order = [255, 0, 0] if colors else [], '>' if 'big' in form else '<'
+    paints = [color, [0, 0, 255] if colors else []]
+    if form == 'ascii':
+        rows = [[*p, *(color if of == 'vertex' else [])] for p in points.tolist()]
+        rows += [[n, *range(n), *(paints[k] if of == 'face' else [])] for k, n in enumerate(sizes)]
+        return written(folder, head + '\n'.join(' '.join(f'{x:g}' for x in row) for row in rows).encode() + b'\n', name)
+    body = b''.join(p.astype(order + 'f4').tobytes() + bytes(color if of == 'vertex' else []) for p in points)
+    body += b''.join(bytes([n]) + np.arange(n, dtype=order + 'i4').tobytes() + bytes(paints[k] if of == 'face' else []) for k, n in enumerate(sizes))
+    return written(folder, head + body, name)
+
+
+@pytest.mark.parametrize('form', ['ascii', 'binary_little_endian', 'binary_big_endian'])
+def test_a_polygon_with_dents_and_a_colour_keeps_both_in_every_kind_of_ply(tmp_path, form):
+    for colors, of in ('', 'face'), ('red', 'face'), ('red', 'vertex'):
+        mesh = silently(load_mesh, ply_of(tmp_path, form, [6], colors, of=of))
+        assert abs(area(mesh) - 3) < 1e-6 and len(mesh.faces) == 4
+        if colors: assert_close(shown(mesh), torch.tensor([RED]*4).float())
+
+
+@pytest.mark.parametrize('form', ['ascii', 'binary_little_endian', 'binary_big_endian'])
+def test_each_polygon_of_a_ply_keeps_its_own_colour(tmp_path, form):
+    mesh = silently(load_mesh, ply_of(tmp_path, form, [6, 6], 'red'))
+    assert_close(shown(mesh), torch.tensor([RED]*4 + [BLUE]*4).float())
+
+
+@pytest.mark.parametrize('form', ['ascii', 'binary_little_endian', 'binary_big_endian'])
+def test_polygons_of_several_sizes_stand_in_one_ply(tmp_path, form):
+    for of in 'face', 'vertex':
+        mesh = silently(load_mesh, ply_of(tmp_path, form, [3, 6], 'red', of=of))
+        assert abs(area(mesh) - 5) < 1e-6
+        assert_close(shown(mesh), torch.tensor([RED] + [BLUE if of == 'face' else RED]*4).float())
+    if form == 'ascii': return
+    whole = ply_of(tmp_path, form, [3, 6]).read_bytes()
+    assert 'a.ply' in complaint(load_mesh, written(tmp_path, whole[:-9], 'a.ply'))
+
+
+def test_colours_of_a_ply_may_have_other_names(tmp_path):
+    for names in ('diffuse_red', 'diffuse_green', 'diffuse_blue'), ('r', 'g', 'b'):
+        mesh = silently(load_mesh, ply_of(tmp_path, 'binary_little_endian', [6], 'red', names=names, of='vertex'))
+        assert_close(shown(mesh), torch.tensor([RED]*4).float())
+
+
+def test_off_files_keep_normals_apart_from_colours_and_colours_of_faces(tmp_path):
+    corners = ['0 0 0', '1 0 0', '0 1 0']
+    for head, behind, face in (('NOFF', ' 0 0 1', ''), ('STOFF', ' 0 1', '')):
+        rows = '\n'.join(c + behind for c in corners)
+        mesh = silently(load_mesh, written(tmp_path, f'{head}\n3 1 0\n{rows}\n3 0 1 2{face}\n', 'a.off'))
+        assert mesh.vertex_colors is None and mesh.faces.tolist() == [[0, 1, 2]]
+    for head, behind, face in (('CNOFF', ' 0 0 1 255 0 0 255', ''), ('COFF', ' 1 0 0 1', ''), ('OFF', '', ' 255 0 0'),
+                               ('OFF', '', ' 1.0 0.0 0.0 1.0')):
+        rows = '\n'.join(c + behind for c in corners)
+        mesh = silently(load_mesh, written(tmp_path, f'{head}\n3 1 0\n{rows}\n3 0 1 2{face}\n', 'a.off'))
+        assert_close(shown(mesh), torch.tensor([RED]).float())
+    index = '\n'.join(corners)
+    assert 'by number' in warned(load_mesh, written(tmp_path, f'OFF\n3 1 0\n{index}\n3 0 1 2 7\n', 'a.off'))[1]

@@ -268,6 +268,33 @@ def test_a_material_library_outside_the_folder_is_never_opened(tmp_path):
         assert mesh.vertex_colors is None
 
 
+@pytest.mark.parametrize('change', [
+    lambda text: ('\ufeff' + text).encode('utf-16-le'), lambda text: ('\ufeff' + text).encode('utf-16-be'),
+    lambda text: text.replace('\n', '\r').encode(), lambda text: ('\ufeff' + text).encode(),
+    lambda text: text.replace('map_Kd', 'MAP_KD').replace('newmtl', 'NewMtl').encode(),
+    lambda text: text.replace('m.mtl', 'm#1.mtl').replace('tex.png', 'tex#1.png').encode(),
+    lambda text: text.replace('usemtl a', 'usemtl my a').replace('newmtl a', 'newmtl  my a # mine').encode()],
+    ids=['utf-16', 'utf-16 be', 'cr', 'mark', 'capitals', 'hash', 'blanks'])
+def test_a_library_is_understood_in_every_spelling_of_text(tmp_path, change):
+    for name in 'tex.png', 'tex#1.png': picture(tmp_path, name)
+    for name in 'm.mtl', 'm#1.mtl': written(tmp_path, change('newmtl a\nKd 0 0 1\nmap_Kd tex.png\n'), name)
+    mesh = silently(load_mesh, written(tmp_path, change(WITH_UVS)))
+    assert_close(shown(mesh), torch.tensor([RED]*2).float())
+
+
+def test_one_number_is_a_grey_and_colours_of_some_vertices_are_told(tmp_path):
+    written(tmp_path, 'newmtl a\nKd .2\n', 'm.mtl')
+    assert_close(shown(silently(load_mesh, written(tmp_path, WITH_UVS))), torch.full((2, 3), 51.))
+    mesh, text = warned(load_mesh, written(tmp_path, SQUARE.replace('v 0 0 0', 'v 0 0 0 1 0 0')))
+    assert mesh.vertex_colors is None and 'some vertices have none' in text
+
+
+def test_a_group_for_collisions_is_left_out_with_a_word(tmp_path):
+    text = SQUARE.replace('f 1', 'g cup\nf 1') + 'g cup_collider\nf 1 2 3\ng empty_collider\n'
+    mesh, said = warned(load_mesh, written(tmp_path, text))
+    assert len(mesh.faces) == 2 and said.count('cup_collider') == 1 and 'empty' not in said
+
+
 def test_a_library_is_read_once_however_often_it_is_named(tmp_path, monkeypatch):
     from ssr_nb import objfile
     reads, read = [], objfile._library
