@@ -229,7 +229,7 @@ def fit_mesh(
         template = Mesh(.4*sphere.vertices, sphere.faces)
     device, template = viewpoints.device, template.to(viewpoints.device)
     start, faces = template.vertices, template.faces
-    system = torch.eye(len(start), device=device)   # I + λL
+    system = torch.eye(len(start), device=device)   # 1 + λM
     system = system + smoothness*uniform_laplacian(faces, len(start))
     solve = torch.linalg.inv(system)
     hidden = system @ start
@@ -243,7 +243,7 @@ def fit_mesh(
             (solve @ hidden).expand(len(viewpoints), -1, -1), faces, viewpoints)
         loss = silhouette_iou_loss(rendered, silhouettes)
         gradient, = torch.autograd.grad(loss, hidden)
-        momentum = .9*momentum + .1*gradient        # Adam with one step size
+        momentum = .9*momentum + .1*gradient        # Adam, one second moment for all
         speed = .999*speed + .001*gradient.square().max()
         rate = lr[0]*(lr[1]/lr[0])**done/(1 - .9**(step + 1))
         scale = (speed/(1 - .999**(step + 1))).sqrt() + 1e-12
