@@ -2,17 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from mesh_files import complaint
 
 from ssr_nb.checks import check_batch, check_floats, check_number, image_hw
 from ssr_nb.core import (InputError, MeshWarning, atomic_write, check_choice,
                          read_json, write_text)
-
-
-def complaint(call, *arguments, **options):
-    "The one line that a call refuses its arguments with."
-    with pytest.raises(InputError) as found: call(*arguments, **options)
-    assert '\n' not in str(found.value)
-    return str(found.value)
 
 
 def test_an_input_error_is_one_line():

@@ -1,27 +1,12 @@
 "More claims about the meshes of chapter 01."
 import numpy as np
-import pytest
 import torch
+from mesh_files import complaint, tetrahedron
 from torch.testing import assert_close
 
-from ssr_nb.core import InputError
 from ssr_nb.mesh import Mesh, face_normals, face_vertices, icosphere, vertex_normals
 
 device = 'cuda' if torch.cuda.is_available() else 'cpu'
-
-
-def complaint(call, *arguments, **options):
-    "The one line that a call refuses its arguments with."
-    with pytest.raises(InputError) as found: call(*arguments, **options)
-    assert '\n' not in str(found.value)
-    return str(found.value)
-
-
-def tetrahedron(**kw):
-    "The corner of a cube: three faces on the axes' planes, one across."
-    corners = torch.tensor([[0., 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    faces = torch.tensor([[0, 2, 1], [0, 3, 2], [0, 1, 3], [1, 2, 3]])
-    return Mesh(corners, faces, **kw)
 
 
 def test_normals_of_a_batch_are_those_of_its_items_and_have_the_right_gradient():

@@ -7,6 +7,7 @@ import tempfile
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from test_A_cpu import assert_same, random_faces, random_like, with_gradients
 from torch.testing import assert_close
 
 from ssr_nb.raster import reference, soft_rasterize, soft_silhouette
@@ -14,33 +15,6 @@ from ssr_nb.raster.bench import sphere_faces
 from ssr_nb.raster.cpu import band, kernel_params, nearest, pixel, rasterize, silhouette
 from ssr_nb.raster.options import RasterOptions
 from ssr_nb.raster.reference import pixel_grid
-
-def random_faces(*shape, seed=0, size=1.):
-    "Triangles (*shape, 3, 3) somewhere in the picture, depths in [2, 3]."
-    generator = torch.Generator().manual_seed(seed)
-    centre = 2*torch.rand(*shape, 1, 3, generator=generator) - 1
-    offset = 2*torch.rand(*shape, 3, 3, generator=generator) - 1
-    return centre + size*offset*torch.tensor([1., 1, .5]) + torch.tensor([0., 0, 2.5])
-
-def random_like(tensor, seed=1):
-    return torch.randn(tensor.shape, generator=torch.Generator().manual_seed(seed))
-
-def with_gradients(draw, *tensors, **options):
-    "The picture, and the gradients of a random weighing of its pixels."
-    leaves = [t.detach().clone().requires_grad_() for t in tensors]
-    picture = draw(*leaves, RasterOptions(**options))
-    grads = torch.autograd.grad((picture*random_like(picture)).sum(), leaves, allow_unused=True)
-    return picture.detach(), *[torch.zeros_like(t) if g is None else g for g, t in zip(grads, tensors)]
-
-def assert_same(fast, reference, values=1e-5, gradients=1e-3):
-    "Pictures within values, gradients within a share of the largest one."
-    assert all(t.isfinite().all() for t in (*fast, *reference))
-    assert_close(fast[0], reference[0], atol=values, rtol=0)
-    for a, b in zip(fast[1:], reference[1:]):
-        rounding = 1e-5*b.abs().max().item() + 1e-4  # upstream is about 1
-        for axes in (slice(0, 2), slice(2, 3)):  # positions, depths
-            scale = b[..., axes].abs().max().item()
-            assert_close(a[..., axes], b[..., axes], atol=gradients*scale + rounding, rtol=0)
 
 
 def test_a_coloured_sphere_equals_the_reference_at_the_default_gamma():

@@ -6,56 +6,20 @@ from ssr_nb.raster.triton import (
     nearest_ids, rasterize, silhouette,
 )
 
-import json
 import os
 import subprocess
 import sys
 
-import numpy as np
 import torch
 from hypothesis import given, settings, strategies as st
 from torch.testing import assert_close
 
 pytest.importorskip('triton')
 
-from ssr_nb.camera import project, viewpoint_ring
+from test_B_gpu import agree, device, random, random_faces, sphere
+
 from ssr_nb.core import InputError
-from ssr_nb.mesh import icosphere
 from ssr_nb.raster import RasterOptions, backend_module, reference
-
-device = 'cuda' if torch.cuda.is_available() else 'cpu'
-if device == 'cpu':  # the interpreter pays for operations, not for lanes
-    TILING.tile, TILING.faces, TILING.run = 16, 16, 32
-
-def random(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(*shape, 3, 3, generator=generator)
-
-def random_faces(*shape, seed=0):
-    "Triangles (*shape, 3, 3) that overlap the picture, depths in [2, 3]."
-    return random(*shape, seed=seed)*torch.tensor([2., 2, 1]) + torch.tensor([-1., -1, 2])
-
-def sphere(level, views=1):
-    "Faces of a small ball, seen from some edge_areas."
-    mesh = icosphere(level)
-    vertices = .4*mesh.vertices[None].repeat(views, 1, 1)
-    return project(vertices, viewpoint_ring()[:views])[:, mesh.faces]
-
-def agree(fast, slow, *tensors, atol=1e-5, rtol=1e-3, **options):
-    "The same picture, and the same gradients of a random sum over it, as the reference in double."
-    results = []
-    for draw, dtype, where in (fast, torch.float32, device), (slow, torch.float64, 'cpu'):
-        xs = [t.to(where, dtype).requires_grad_() for t in tensors]
-        with np.errstate(divide='raise', over='raise', invalid='raise'):  # in no lane
-            picture = draw(*xs, RasterOptions(**options))
-            up = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0)).to(picture)
-            grads = torch.autograd.grad((picture*up).sum(), xs) if picture.requires_grad else []
-        results.append([picture, *grads])
-    (ours, *our_grads), (theirs, *their_grads) = [[t.detach().cpu().double() for t in r] for r in results]
-    assert_close(ours, theirs, atol=atol, rtol=0)
-    for a, b in zip(our_grads, their_grads):
-        assert a.isfinite().all()
-        assert_close(a, b, atol=rtol*float(b.abs().max()) + 1e-9, rtol=0)
 
 
 @pytest.mark.slow
@@ -238,48 +202,3 @@ def test_without_colours_a_white_object_stands_before_the_background():
     alpha = silhouette(faces, RasterOptions(image_size=8))
     assert_close(picture[:, 3], alpha)
     assert_close(picture[:, 1], alpha + .5*(1 - alpha))
-
-# %% nbs/B_gpu.ipynb #11a06fc8
-COMPILE = '''
-import json, re, subprocess, tempfile, torch, triton
-from types import SimpleNamespace
-from triton.backends.compiler import GPUTarget
-from ssr_nb.raster import triton as gpu
-from ssr_nb.raster import RasterOptions
-
-triton.runtime.driver.set_active(SimpleNamespace(  # knows a GPU by name
-    get_current_target=lambda: GPUTarget('cuda', 90, 32), get_current_device=lambda: 0,
-    get_current_stream=lambda _: 0, get_active_torch_device=lambda: torch.device('cpu')))
-
-def look(cubin, what):
-    with tempfile.NamedTemporaryFile(suffix='.cubin') as f:
-        f.write(cubin); f.flush()
-        return subprocess.run([triton.knobs.nvidia.cuobjdump.path, what, f.name],
-                              capture_output=True, text=True, check=True).stdout
-
-def loops(code):
-    lines = [(int(a, 16), t) for a, t in re.findall(r'/\\*([0-9a-f]{4,5})\\*/ +(.*?);', code)]
-    jumps = [(int(to, 16), a) for a, t in lines for to in re.findall(r'BRA.*?0x([0-9a-f]+)', t)]
-    return [sum(to <= a <= at for a, _ in lines) for to, at in jumps if to < at]
-
-def compile_only(function, programs, *args, warps=1, fused=True, **sizes):
-    code = function.warmup(*args, grid=(programs,), num_warps=warps, enable_fp_fusion=fused, **sizes).asm['cubin']
-    use = look(code, '--dump-resource-usage')
-    found[function.__name__ + ', colours'*sizes.get('COLORS', False)] = (int(re.search(r'REG:(\\d+)', use)[1]), int(re.search(r'STACK:(\\d+)', use)[1]),
-                                min(loops(look(code, '--dump-sass'))))
-
-found, gpu.launch = {}, compile_only
-faces = torch.zeros(2, 1280, 3, 3)
-arguments = gpu.kernel_arguments(RasterOptions(), 'euclidean')
-for colors in None, faces:
-    image, state = gpu.forward(faces, colors, *arguments)
-    gpu.backward(faces, colors, image, state, image, *arguments)
-gpu.nearest_ids(faces, *arguments)
-print(json.dumps(found))
-'''
-
-def machine_code():
-    env = {**os.environ, 'TRITON_INTERPRET': '0'}
-    told = subprocess.run([sys.executable, '-c', COMPILE], env=env, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    return json.loads(told.stdout)
