@@ -11,24 +11,75 @@ import numpy as np
 import trimesh
 from numpy import ndarray
 
-from .atlas import BROKEN, Beside, Material, Part
+from .atlas import BROKEN, MAX_FACES, Beside, Material, Part, check_count
+from .core import MAX_JSON, InputError
 from .imagefile import read_header
 
 __all__: list[str] = []
 
 _TYPES = {5120: 'i1', 5121: 'u1', 5122: 'i2', 5123: 'u2', 5125: 'u4', 5126: 'f4'}
 _WIDTHS = {'SCALAR': 1, 'VEC2': 2, 'VEC3': 3, 'VEC4': 4}
+_COUNTED = _WIDTHS | {'MAT2': 4, 'MAT3': 9, 'MAT4': 16}
 _GLOSS = 'KHR_materials_pbrSpecularGlossiness'
+
+
+def _read_tree(path: Path, content: bytes) -> tuple[dict[str, Any], bytes]:
+    """A file's JSON and the bytes behind it. InputError for what glTF forbids,
+    cannot be decoded or would be too large."""
+    chunk = b''
+    if content[:4] == b'glTF':
+        if len(content) < 20: raise InputError(f'{path}: ends too early')
+        size, = struct.unpack('<I', content[12:16])
+        chunk, content = content[28 + size:], content[20:20 + size]
+    if len(content) > MAX_JSON:
+        raise InputError(f'{path}: its JSON is over {MAX_JSON} bytes')
+    try:
+        tree = json.loads(content)
+        if not isinstance(tree, dict): raise ValueError('no object')
+        _check_tree(path, tree)
+    except InputError: raise
+    except BROKEN as error:
+        raise InputError(f'{path}: not readable as glTF '
+                         f'({type(error).__name__}: {str(error)[:160]})') from None
+    return tree, chunk
+
+
+def _check_tree(path: Path, tree: dict[str, Any]):
+    "InputError for a glTF file's JSON; other errors where it is malformed."
+    used = set(tree.get('extensionsRequired', ()))
+    packed = used & {'KHR_draco_mesh_compression', 'EXT_meshopt_compression'}
+    if packed: raise InputError(
+        f'{path}: its meshes are compressed ({", ".join(sorted(packed))}), '
+        'which is not supported; export it without compression')
+    accessors, nodes = tree.get('accessors', []), tree.get('nodes', [])
+    check_count(path, 'images', len(tree.get('images', [])), 1_000)
+    check_count(path, 'nodes', len(nodes), 1_000_000)
+    check_count(path, 'numbers', sum(int(a['count'])*_COUNTED[a['type']]
+                                     for a in accessors), 16*MAX_FACES)
+    faces, vertices = [], []      # of each mesh
+    for mesh in tree.get('meshes', []):
+        shown = mesh['primitives']
+        points = [accessors[p['attributes']['POSITION']]['count'] for p in shown]
+        corners = [accessors[p['indices']]['count'] if 'indices' in p else n
+                   for p, n in zip(shown, points)]
+        faces.append(sum(n - 2 if p.get('mode', 4) > 4 else n//3
+                         for p, n in zip(shown, corners)))
+        vertices.append(sum(points))
+    children = [c for node in nodes for c in node.get('children', ())]
+    roots = [n for scene in tree.get('scenes', []) for n in scene.get('nodes', ())]
+    if len(children) != len(set(children)) or set(children) & set(roots):
+        raise InputError(f'{path}: its nodes are not a tree')
+    meshes = [node['mesh'] for node in nodes if 'mesh' in node]
+    for things, counts, most in (('faces', faces, MAX_FACES),
+                                 ('vertices', vertices, 3*MAX_FACES)):
+        check_count(path, things, sum(counts), most)
+        check_count(path, things, sum(counts[m] for m in meshes), most)
 
 
 class _Gltf:
     "A file's tree and the bytes of its buffers."
-    def __init__(self, content: bytes, beside: Beside):
-        self.beside, self.chunk = beside, b''
-        if content[:4] == b'glTF':
-            size, = struct.unpack('<I', content[12:16])
-            self.chunk, content = content[28 + size:], content[20:20 + size]
-        self.tree: dict[str, Any] = json.loads(content)
+    def __init__(self, tree: dict[str, Any], chunk: bytes, beside: Beside):
+        self.tree, self.chunk, self.beside = tree, chunk, beside
         self.buffers: dict[int, bytes] = {}
         self.images: dict[int, Any] = {}
 
@@ -180,12 +231,12 @@ def _matrix(node: dict) -> ndarray:   # (4, 4)
 
 def read_gltf(
     path: Path,
-    content: bytes,       # that was checked
+    content: bytes,
     beside: Beside,
 ) -> list[Part]:
-    "The parts of the scene that a glTF file opens with."
-    file = _Gltf(content, beside)
-    tree = file.tree
+    "The parts of the scene that a glTF file opens with. InputError names it."
+    tree, chunk = _read_tree(path, content)
+    file = _Gltf(tree, chunk, beside)
     nodes, scenes = tree.get('nodes', []), tree.get('scenes', [])
     inner = {c for node in nodes for c in node.get('children', ())}
     roots = (scenes[tree.get('scene', 0)].get('nodes', []) if scenes

@@ -6,7 +6,6 @@ what had to be left out one `MeshWarning`; both name the file.
 """
 import io
 import itertools
-import json
 import logging
 import re
 import struct
@@ -26,7 +25,7 @@ from trimesh.exchange.load import mesh_formats
 
 from .atlas import (BROKEN, MAX_BYTES, MAX_FACES, Beside, Material, Part,
                     check_count, distinct_rows, joined, painted)
-from .core import MAX_JSON, InputError, MeshWarning, atomic_write
+from .core import InputError, MeshWarning, atomic_write
 from .gltffile import read_gltf
 from .mesh import Mesh
 from .objfile import read_obj, read_off, triangles
@@ -40,58 +39,6 @@ _WRITTEN = '.obj', '.glb', '.off', '.ply', '.stl'
 
 
 # ---------------------------------------------------------------------- limits
-
-def _check_gltf(path: Path, content: bytes):
-    "InputError for what glTF forbids, cannot be decoded or would be too large."
-    if content[:4] == b'glTF':
-        if len(content) < 20: raise InputError(f'{path}: ends too early')
-        size, = struct.unpack('<I', content[12:16])
-        content = content[20:20 + size]
-    if len(content) > MAX_JSON:
-        raise InputError(f'{path}: its JSON is over {MAX_JSON} bytes')
-    try:
-        tree = json.loads(content)
-        if not isinstance(tree, dict): raise ValueError('no object')
-        _check_tree(path, tree)
-    except InputError: raise
-    except BROKEN as error:
-        raise InputError(f'{path}: not readable as glTF '
-                         f'({type(error).__name__}: {str(error)[:160]})') from None
-
-
-def _check_tree(path: Path, tree: dict[str, Any]):
-    "InputError for a glTF file's JSON; other errors where it is malformed."
-    used = set(tree.get('extensionsRequired', ()))
-    packed = used & {'KHR_draco_mesh_compression', 'EXT_meshopt_compression'}
-    if packed: raise InputError(
-        f'{path}: its meshes are compressed ({", ".join(sorted(packed))}), '
-        'which is not supported; export it without compression')
-    accessors, nodes = tree.get('accessors', []), tree.get('nodes', [])
-    check_count(path, 'images', len(tree.get('images', [])), 1_000)
-    check_count(path, 'nodes', len(nodes), 1_000_000)
-    widths = {'SCALAR': 1, 'VEC2': 2, 'VEC3': 3, 'VEC4': 4, 'MAT2': 4,
-              'MAT3': 9, 'MAT4': 16}
-    check_count(path, 'numbers', sum(int(a['count'])*widths[a['type']]
-                                     for a in accessors), 16*MAX_FACES)
-    faces, vertices = [], []      # of each mesh
-    for mesh in tree.get('meshes', []):
-        shown = mesh['primitives']
-        points = [accessors[p['attributes']['POSITION']]['count'] for p in shown]
-        corners = [accessors[p['indices']]['count'] if 'indices' in p else n
-                   for p, n in zip(shown, points)]
-        faces.append(sum(n - 2 if p.get('mode', 4) > 4 else n//3
-                         for p, n in zip(shown, corners)))
-        vertices.append(sum(points))
-    children = [c for node in nodes for c in node.get('children', ())]
-    roots = [n for scene in tree.get('scenes', []) for n in scene.get('nodes', ())]
-    if len(children) != len(set(children)) or set(children) & set(roots):
-        raise InputError(f'{path}: its nodes are not a tree')
-    meshes = [node['mesh'] for node in nodes if 'mesh' in node]
-    for things, counts, most in (('faces', faces, MAX_FACES),
-                                 ('vertices', vertices, 3*MAX_FACES)):
-        check_count(path, things, sum(counts), most)
-        check_count(path, things, sum(counts[m] for m in meshes), most)
-
 
 def _check_archive(path: Path, content: bytes):
     "InputError for an archive that would unfold to more than a file may have."
@@ -250,7 +197,6 @@ def _listening(beside: Beside) -> Iterator[None]:
 def _read_other(path: Path, content: bytes, beside: Beside) -> Part:
     "A file of a format that trimesh knows. InputError names it."
     suffix = path.suffix.lower()
-    if suffix in ('.glb', '.gltf'): _check_gltf(path, content)
     if suffix == '.ply': content = _ply_names(content)
     if suffix == '.stl' and _has_stl_colors(content):
         beside.note('the colours of its faces are left out')
