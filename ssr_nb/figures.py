@@ -34,7 +34,7 @@ METHOD_COLORS = {'softras': '#4477aa', 'ssr': '#ee6677', 'ring': '#228833',
                  'truth': '#888888'}   # C0, C1, C2, C6 of book.mplstyle
 METHOD_LABELS = {'softras': 'SoftRas', 'ssr': 'SSR', 'ring': 'SSR, ring rule',
                  'truth': 'truth'}
-_OTHER = '#888888'   # of a mesh whose method has no colour of its own
+_OTHER = METHOD_COLORS['truth']   # of a mesh whose method has no colour of its own
 
 
 def figure_theme(

@@ -136,7 +136,7 @@ def write_figures(
             models, load_split(o.data, name, 'test'), [0])]
     o.figures.mkdir(parents=True, exist_ok=True)
     write_figure(cycles_figure(runs), o.figures/'figure4.png')
-    shown = max((r for r in rows), key=lambda r: len(r.renders)).renders
+    shown = max(rows, key=lambda r: len(r.renders)).renders
     write_figure(gallery_figure([r for r in rows if r.renders.keys() == shown.keys()]),
                  o.figures/'figure5.png')
     say(f'wrote {o.figures/"figure4.png"} and {o.figures/"figure5.png"}')

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import traitlets
 from PIL import Image
 
@@ -16,9 +15,9 @@ from ..data.image import OBJECT_SHARE, open_picture
 from ..display import straight_alpha
 from ..mesh import Mesh
 from ..meshio import save_mesh
+from ..pretrained import sample_images
 from ..reconstruct import Reconstructor
-from ..render import SoftRenderer, render_views
-from ..shapes import make_shape
+from ..render import SoftRenderer
 from .controls import (
     IMAGE_FILES,
     Number,
@@ -34,7 +33,6 @@ from .panel import script
 
 __all__ = ['ReconstructionPanel']
 
-SAMPLES = Path(__file__).parents[1]/'samples'
 PHOTO_SIDE = 384   # pixels, at most, of the image in which one crops
 
 
@@ -79,11 +77,8 @@ def as_picture(
 
 
 def sample_pictures() -> dict[str, Image.Image]:   # name: RGBA
-    "The sample images of the package; built-in objects if there are none."
-    there = {path.stem: open_picture(path) for path in sorted(SAMPLES.glob('*.png'))}
-    return there or {category: as_picture(render_views(make_shape(
-        category, torch.Generator().manual_seed(5)), viewpoint_ring()[[20]])[0])
-        for category in ('car', 'chair', 'plane')}
+    "The sample images of the package."
+    return {name: open_picture(path) for name, path in sample_images().items()}
 
 
 def framed_square(
@@ -127,14 +122,6 @@ def mesh_file(
         return path.read_bytes()
 
 
-def shipped_network() -> Reconstructor:
-    "The network that comes with the package."
-    load = getattr(Reconstructor, 'pretrained', None)
-    if load is None: raise InputError('model: expected a Reconstructor: this build '
-                                      'of ssr_nb has no trained network')
-    return load()
-
-
 class ReconstructionPanel(MeshPanel):
     "Choose or drop an image, turn the mesh, download it."
     crop = traitlets.Tuple(*[Number(min=-2., max=2.)]*3, default_value=(
@@ -154,7 +141,7 @@ class ReconstructionPanel(MeshPanel):
         image=None,   # (4, S, S) uint8 of a data set; None: the first sample
         **state,      # azimuth=…, elevation=…, distance=…
     ):
-        self.model = model or shipped_network()
+        self.model = model or Reconstructor.pretrained()
         self.pictures_of = sample_pictures()
         self.mask: Image.Image | None = None      # of the image that is open
         self.waiting: Image.Image | None = None   # one given before its image
